@@ -1,0 +1,40 @@
+# Everything about hvdsm from one place. The work is in tools/*.py, small programs that need nothing but Python.
+#
+# PYTHON       the interpreter for .venv (3.11 or 3.10; found on PATH when empty)
+# PYTHON38     a Python 3.8 for `make check` (optional)
+# TORCH_INDEX  where CPU builds of torch come from; pip's own configuration is used when it does not answer
+
+PYTHON ?=
+PYTHON38 ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+export PYTHON PYTHON38 TORCH_INDEX
+
+BOOTSTRAP := $(if $(PYTHON),$(PYTHON),python3)
+VENV_PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench docs clean
+
+help: ## show this
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## build .venv with hvdsm and all that demo, tests and examples need (6 min once, then at once)
+	@"$(BOOTSTRAP)" tools/setup.py
+
+demo: ## rehearse on 4 emulated hosts, then train with Horovod on 2 hosts x 2 processes (5 min once, then 30 s)
+	@"$(BOOTSTRAP)" tools/demo.py
+
+test: setup ## run all checks and all tests (under 20 min)
+	@$(VENV_PYTHON) tools/test.py
+
+check: setup ## style, types, layers, documentation, unit tests, packaging (1 min)
+	@$(VENV_PYTHON) tools/check.py
+
+bench: setup ## measure against bare mpirun (2 min)
+	@$(VENV_PYTHON) benchmarks/run.py
+
+docs: ## check links, paths and code blocks of the documentation
+	@"$(BOOTSTRAP)" tools/check_docs.py
+
+clean: ## remove .venv and everything that was built here; cached Horovod wheels stay
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

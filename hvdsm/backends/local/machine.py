@@ -1,0 +1,114 @@
+"""What this machine has: cores, GPUs, mpirun."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Dict, Mapping, Optional, Tuple
+
+import hvdsm
+from hvdsm.emulator import Availability, probe
+from hvdsm.emulator.gpus import machine_gpus
+from hvdsm.errors import MpiError
+from hvdsm.model import MpiImplementation
+
+# Left by an outer MPI job, batch system or training container: they would mislead the ranks of this job.
+_FOREIGN = (
+    "OMPI_", "PMIX_", "PRTE_", "PMI_", "PMI2_", "HYDRA_", "HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_", "HOROVOD_CROSS_",
+    "SLURM_", "SM_", "SAGEMAKER_", "TORCHELASTIC_", "SSH_", "HVDSM_", "TRAINING_JOB_",
+)  # fmt: skip
+_FOREIGN_NAMES = frozenset(
+    (
+        "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "ROLE_RANK", "GROUP_WORLD_SIZE",
+        "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TMPDIR", "TEMP", "TMP", "PWD", "OLDPWD", "CURRENT_HOST",
+        "XDG_RUNTIME_DIR",
+    )
+)  # fmt: skip
+# Settings of Open MPI that a user exports for all jobs stay, unless a running job may have made them.
+_KEPT = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan needs to know of the machine."""
+
+    cores: int
+    gpus: Tuple[str, ...]
+    mpirun: Optional[str]
+    availability: Availability
+
+
+def look_at_machine(mpirun: Optional[str], hosts_mode: str, environ: Mapping[str, str]) -> Machine:
+    """Count and probe.
+
+    Args:
+        mpirun: path that the user gave.
+        hosts_mode: ``single`` skips the probe of namespaces.
+        environ: the caller's variables; CUDA_VISIBLE_DEVICES limits the GPUs.
+    """
+    availability = Availability(ok=False, reason="not asked for", remedy="") if hosts_mode == "single" else probe()
+    return Machine(len(os.sched_getaffinity(0)), machine_gpus(environ), find_mpirun(mpirun), availability)
+
+
+def find_mpirun(given: Optional[str]) -> Optional[str]:
+    """Absolute path of mpirun: the given one, else the first on PATH, else the one beside the running Python."""
+    if given is not None:
+        found = shutil.which(os.path.expanduser(given))
+        return os.path.abspath(found or os.path.expanduser(given))
+    found = shutil.which("mpirun") or shutil.which(os.path.join(os.path.dirname(sys.executable), "mpirun"))
+    return os.path.abspath(found) if found else None
+
+
+def probe_mpirun(path: str) -> MpiImplementation:
+    """Ask an mpirun for its version.
+
+    Raises:
+        MpiError: it cannot be run, or is not Open MPI's.
+    """
+    try:
+        done = subprocess.run([path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MpiError(f"cannot be run: {error}", where=path, remedy="give --mpirun PATH of an Open MPI") from None
+    text = done.stdout.decode("utf-8", "replace")
+    found = re.search(r"Open MPI\)?\s+v?(\d+(?:\.\d+)+)", text)
+    if found is None:
+        said = text.strip().splitlines()[:1]
+        raise MpiError(f"is not Open MPI: {said}", where=path, remedy="give --mpirun PATH of an Open MPI")
+    version = tuple(int(part) for part in found[1].split("."))
+    return MpiImplementation(path, version, prefix=os.path.dirname(os.path.dirname(path)))
+
+
+def needed_paths(mpirun: Optional[str]) -> Tuple[str, ...]:
+    """What hosts must see wherever it lies, besides what the emulator knows of (Python, its packages, PATH): mpirun's prefix."""
+    found = {os.path.dirname(os.path.dirname(path)) for path in (mpirun, os.path.realpath(mpirun)) if path} if mpirun else set()
+    return tuple(sorted(path for path in found if os.path.isdir(path) and path not in ("/", "/usr", "/usr/local")))
+
+
+def base_environment(environ: Mapping[str, str]) -> Dict[str, str]:
+    """The caller's variables for the container program: without those of an outer job."""
+    ours = () if "OMPI_COMM_WORLD_RANK" in environ else _KEPT
+    kept = {name: value for name, value in environ.items() if name.startswith(ours) or not _is_foreign(name)}
+    kept.setdefault("PATH", os.defpath)
+    return kept
+
+
+def on_emulated_host(environ: Mapping[str, str]) -> Dict[str, str]:
+    """The variables without those that an emulated host sets for its own account."""
+    return {name: value for name, value in environ.items() if name not in ("HOME", "USER", "LOGNAME", "SHELL", "MAIL")}
+
+
+def importable(environ: Mapping[str, str]) -> Dict[str, str]:
+    """The variables with a PYTHONPATH of absolute entries by which ``python -m hvdsm.container`` finds this hvdsm."""
+    paths = [os.path.abspath(entry) for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    package = os.path.dirname(os.path.dirname(os.path.abspath(hvdsm.__file__)))
+    if os.path.basename(package) not in ("site-packages", "dist-packages") and package not in paths:
+        paths.append(package)
+    return {**environ, "PYTHONPATH": os.pathsep.join(paths)} if paths else dict(environ)
+
+
+def _is_foreign(name: str) -> bool:
+    return name in _FOREIGN_NAMES or name.startswith(_FOREIGN)

@@ -1,0 +1,255 @@
+"""The life of a job on its hosts: programs started, output read, limits kept, ends noticed; one thread, no polling."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
+
+from hvdsm.backends.base import NOTE, OUTPUT, PHASE, Event
+from hvdsm.backends.local.stream import HostStream
+
+# How long the other hosts may go on when one has ended: they all end together unless something is wrong.
+STRAGGLE = 30.0
+# Patience after the user's interrupt, seconds.
+INTERRUPT_GRACE = 5.0
+PROGRAM = (sys.executable, "-m", "hvdsm.container")
+TIMEOUT = "timeout"
+STOPPED = "stopped"
+
+
+class Process(Protocol):
+    """A program on a host."""
+
+    def wait(self, timeout: Optional[float] = None) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+
+
+class Cluster(Protocol):
+    """Hosts that programs can be started on: emulated ones, or the machine itself."""
+
+    def popen(
+        self, host: str, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdin: int, stdout: int, stderr: int
+    ) -> Process:
+        """Start a program on a host."""
+
+    @property
+    def lost(self) -> Collection[str]:
+        """Names of the hosts that ended while they should run."""
+
+    def close(self) -> None:
+        """End everything on all hosts."""
+
+
+@dataclass
+class HostRun:
+    """One host's program and its output."""
+
+    name: str
+    process: Process
+    stream: HostStream
+    exit_code: Optional[int] = None
+
+
+@dataclass
+class Run:
+    """A job that runs; made by :func:`start`, driven by :meth:`events`."""
+
+    started: float
+    max_run: float
+    stop_grace: float
+    interrupt_grace: float = INTERRUPT_GRACE
+    straggle: float = STRAGGLE
+    hosts: List[HostRun] = field(default_factory=list)
+    reason: Optional[str] = None
+    stop_signal: int = 0
+    stragglers: List[str] = field(default_factory=list)
+    lost: List[str] = field(default_factory=list)
+    _cluster: Optional[Cluster] = None
+    _stops: int = 0
+    _noticed: int = 0
+    _kill_at: Optional[float] = None
+    _closing: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        # Reentrant: a signal handler may wake us while this thread holds it.
+        self._lock = threading.RLock()
+        self._open = True
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask for the end; again: at once.  From any thread or signal handler."""
+        self._stops += 1
+        self.stop_signal = self.stop_signal or number
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                os.write(self._wake_write, b"\0")
+            except BlockingIOError:
+                # A full pipe wakes the reader as well.
+                return
+
+    def seconds(self) -> float:
+        """Seconds since the job was submitted."""
+        return time.monotonic() - self.started
+
+    def start_programs(
+        self, cluster: Cluster, environments: Mapping[str, Mapping[str, str]], logs: str, argv: Sequence[str] = PROGRAM
+    ) -> None:
+        """Start the container program on every host.
+
+        Args:
+            cluster: the hosts.
+            environments: variables of the program by host, the launcher first.
+            logs: directory for ``algo-N.log``.
+            argv: the program.
+        """
+        self._closing.callback(self._close_pipes)
+        streams = self._closing.enter_context(ExitStack())
+        # Closed in the reverse order: first the hosts end, then nobody reads them any more.
+        self._closing.callback(cluster.close)
+        self._cluster = cluster
+        self.program_start = time.monotonic()
+        for index, (host, environment) in enumerate(environments.items()):
+            read, write = os.pipe()
+            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher=index == 0)
+            streams.callback(stream.close)
+            try:
+                process = cluster.popen(
+                    host, argv, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=write, stderr=write
+                )
+            finally:
+                os.close(write)
+            self.hosts.append(HostRun(host, process, stream))
+        for run in self.hosts:
+            threading.Thread(target=self._await, args=(run,), daemon=True, name=f"hvdsm-{run.name}").start()
+
+    def _await(self, run: HostRun) -> None:
+        try:
+            run.exit_code = run.process.wait()
+        except OSError:
+            run.exit_code = -signal.SIGKILL
+        self._wake()
+
+    def events(self) -> Iterator[Event]:
+        """Events until the last host has ended and its output was read; then everything is closed."""
+        with self._closing:
+            yield from self._loop()
+
+    def close(self) -> None:
+        """End everything at once."""
+        self._closing.close()
+
+    def _loop(self) -> Iterator[Event]:
+        poller = select.poll()
+        streams: Dict[int, HostRun] = {run.stream.descriptor: run for run in self.hosts}
+        for descriptor in (self._wake_read, *streams):
+            poller.register(descriptor, select.POLLIN)
+        deadline = self.program_start + self.max_run
+        straggle_at: Optional[float] = None
+        while any(run.exit_code is None for run in self.hosts):
+            limits = [at for at in (self._kill_at, straggle_at, deadline if self.reason is None else None) if at is not None]
+            # An hour at most: poll counts milliseconds in 32 bits.
+            timeout = min([3600.0, *(max(0.0, at - time.monotonic()) for at in limits)])
+            for descriptor, _ in poller.poll(timeout * 1000 + 1):
+                if descriptor == self._wake_read:
+                    os.read(self._wake_read, 4096)
+                    continue
+                run = streams[descriptor]
+                yield from self._output(run)
+                if run.stream.ended:
+                    poller.unregister(descriptor)
+            yield from self._heed_losses()
+            yield from self._heed_stops()
+            now = time.monotonic()
+            if self.reason is None and now >= deadline:
+                self.reason = TIMEOUT
+                self._kill_at = now + self.stop_grace + self.interrupt_grace
+                yield self._event(NOTE, f"the time limit of {self.max_run:g} s has passed: stopping (SIGTERM to all ranks)")
+                self._signal_all(signal.SIGTERM)
+            ended = [run for run in self.hosts if run.exit_code is not None]
+            if ended and straggle_at is None:
+                straggle_at = now + self.straggle + (self.stop_grace if self.reason else 0)
+            if (self._kill_at is not None and now >= self._kill_at) or (straggle_at is not None and now >= straggle_at):
+                self.stragglers = [run.name for run in self.hosts if run.exit_code is None]
+                if self.stragglers:
+                    yield self._event(NOTE, f"{', '.join(self.stragglers)} did not end in time: killed")
+                break
+        # What a host has written before its end is in the pipe by now; a daemon that holds the pipe open does not keep us.
+        for run in self.hosts:
+            while not run.stream.ended:
+                shown = run.stream.read()
+                if shown is None:
+                    break
+                if shown:
+                    yield self._event(OUTPUT, data=shown, host=run.name)
+            rest = run.stream.flush()
+            if rest:
+                yield self._event(OUTPUT, data=rest, host=run.name)
+
+    def _output(self, run: HostRun) -> Iterator[Event]:
+        shown = run.stream.read()
+        if shown:
+            yield self._event(OUTPUT, data=shown, host=run.name)
+
+    def _heed_losses(self) -> Iterator[Event]:
+        for name in sorted(self._cluster.lost) if self._cluster is not None else ():
+            if name not in self.lost:
+                self.lost.append(name)
+                yield self._event(NOTE, f"{name} was lost")
+
+    def _heed_stops(self) -> Iterator[Event]:
+        if self._stops == self._noticed:
+            return
+        first = self._noticed == 0 and self._stops == 1
+        self._noticed = self._stops
+        if first:
+            self.reason = self.reason or STOPPED
+            self._kill_at = time.monotonic() + self.interrupt_grace
+            yield self._event(
+                NOTE, f"stopping: SIGTERM to all ranks, SIGKILL after {self.interrupt_grace:g} s (interrupt again: at once)"
+            )
+            self._signal_all(signal.SIGTERM)
+        else:
+            self.reason = self.reason or STOPPED
+            self._kill_at = time.monotonic()
+            yield self._event(NOTE, "stopped at once")
+
+    def _signal_all(self, number: int) -> None:
+        for run in self.hosts:
+            if run.exit_code is None:
+                try:
+                    run.process.send_signal(number)
+                except OSError:
+                    # It has just ended; its exit code is about to be noticed.
+                    continue
+
+    def _event(self, kind: str, text: str = "", data: bytes = b"", host: Optional[str] = None) -> Event:
+        return Event(kind, text, data, host, self.seconds())
+
+    def phase(self, text: str) -> Event:
+        """A phase that has been reached now."""
+        return self._event(PHASE, text)
+
+    def _close_pipes(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._wake_write)
+                os.close(self._wake_read)

@@ -1,0 +1,50 @@
+"""The group of commands, which imports none of them to list them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import List, Optional
+
+import click
+
+from hvdsm.version import __version__
+
+# Name of the command, the module that has it as ``command``, and its line in the list.
+_COMMANDS = {
+    "launch": ("hvdsm.cli.launch", "Run a training script on hosts of this machine, as a SageMaker training job would."),
+    "cluster": ("hvdsm.cli.cluster", "Start hosts and run a command, or a shell, on the first one."),
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name; a command's module is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        """Their names."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        """The command of that name."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(_COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands in the help."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="hvdsm")
+def app() -> None:
+    """Run MPI and Horovod training on Amazon SageMaker, and rehearse the very same job on this machine.
+
+    Exit codes: 0, the failing rank's own (128+N for signal N), 2 usage, 69 hosts cannot be had here, 75 time limit, 78 a file,
+    request or option is wrong, 130 interrupted.
+    """

@@ -1,0 +1,188 @@
+"""``hvdsm launch``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from hvdsm.api import DEFAULT_OUTPUT, data_uri, execute, make_request
+from hvdsm.backends.display import Display
+from hvdsm.backends.local import HOST_MODES, LocalOptions
+from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, changed_request, parse_hyperparameter, split_assignment
+from hvdsm.errors import ConfigError, HvdsmError, UsageError
+from hvdsm.model import DISTRIBUTIONS, MPI
+
+Value = TypeVar("Value")
+# What a request says itself, so that the option beside --request would contradict it.
+_IN_REQUEST = (
+    "instance_count", "processes_per_host", "custom_mpi_options", "source_dir", "distribution", "instance_type", "region",
+)  # fmt: skip
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("--instance-count", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Number of hosts.")
+@click.option(
+    "--processes-per-host", type=click.IntRange(1), metavar="P", help="Ranks on each host.  [default: its GPUs, else 1]"
+)
+@click.option(
+    "--custom-mpi-options",
+    "--mpi-options",
+    default="",
+    metavar="STR",
+    help="Options for mpirun, quoted as in a shell; they win over hvdsm's own.",
+)
+@click.option(
+    "--hyperparameter",
+    "--hp",
+    "hyperparameters",
+    multiple=True,
+    metavar="K=V",
+    help="Passed to the script as --K V; V is JSON where it parses.  Repeatable.",
+)
+@click.option("--channel", "channels", multiple=True, metavar="NAME=PATH", help="Input data: a path or s3://.  Repeatable.")
+@click.option("--source-dir", metavar="DIR", help="Directory that SCRIPT is in.  [default: SCRIPT alone]")
+@click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of the container.  Repeatable.")
+@click.option("--job-name", metavar="NAME", help="Name of the job.  [default: SCRIPT's name and the time]")
+@click.option("--max-run", type=int, metavar="SECONDS", help="Time limit; exit code 75 when it is exceeded.")
+@click.option("--output", default=DEFAULT_OUTPUT, show_default=True, metavar="DIR", help="Results go to DIR/JOB-NAME/.")
+@click.option("--request", "request_file", metavar="FILE", help="CreateTrainingJob request (JSON) instead of SCRIPT.")
+@click.option("--s3-root", metavar="DIR", help="Stands for S3: s3://BUCKET/KEY is DIR/BUCKET/KEY.")
+@click.option("--distribution", type=click.Choice(DISTRIBUTIONS), default=MPI, show_default=True, help="How ranks are started.")
+@click.option("--mpirun", metavar="PATH", help="mpirun to use.  [default: the first on PATH]")
+@click.option(
+    "--hosts",
+    type=click.Choice(HOST_MODES),
+    default="auto",
+    show_default=True,
+    help="Emulated hosts from namespaces, or this machine as the single host.",
+)
+@click.option("--backend", type=click.Choice(["local"]), default="local", show_default=True, help="Where the job runs.")
+@click.option("--instance-type", default=LOCAL_INSTANCE_TYPE, show_default=True, metavar="TYPE", help="Type the hosts are told.")
+@click.option("--region", metavar="REGION", help="AWS region that the job is told.")
+@click.option("--delay-ms", type=click.FloatRange(0), default=0, metavar="MS", help="One-way network delay between hosts.")
+@click.option("--mbit", type=click.FloatRange(0), default=0, metavar="RATE", help="Rate of each host's link, Mbit/s.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run, and start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the job's output goes to stderr.")
+@click.argument("script", required=False)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> int:
+    """Run a training script on hosts of this machine, as a SageMaker training job would run it.
+
+    Options stand before SCRIPT; all words after it go to the script as they are, after the arguments made of
+    hyperparameters.  Results: DIR/JOB-NAME/{model/, output/, logs/algo-N.log, request.json, outcome.json}.
+
+    \b
+    Examples:
+      hvdsm launch --instance-count 2 --processes-per-host 2 train.py --epochs 3
+      hvdsm launch --source-dir src --hp lr=0.1 --channel train=data/ --custom-mpi-options "-x NCCL_DEBUG=INFO" train.py
+      hvdsm launch --request job.json --s3-root ./s3 --channel train=data/
+    """  # noqa: D301
+    del given["backend"]
+    as_json = given.pop("as_json")
+    if not given["dry_run"]:
+        hand_over_in_container()
+    try:
+        return _launch(ctx, as_json, **given)
+    except HvdsmError as error:
+        if as_json:
+            click.echo(json.dumps({"error": str(error), "exit_code": error.exit_code}, indent=2))
+        raise
+
+
+def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, **given: Any) -> int:
+    local = LocalOptions(
+        output=given["output"],
+        hosts=given.pop("hosts"),
+        s3_root=given.pop("s3_root"),
+        mpirun=given.pop("mpirun"),
+        delay_ms=given.pop("delay_ms"),
+        mbit=given.pop("mbit"),
+    )
+    request = _request(ctx, **given)
+    if dry_run:
+        from hvdsm.backends.local.dryrun import dry_run as described
+
+        shown = described(request, local)
+        click.echo(json.dumps(shown.as_json(), indent=2) if as_json else shown.as_text(), nl=as_json)
+        return 0
+    display = Display(sys.stderr if as_json else sys.stdout)
+    outcome = execute(request, local, display)
+    if as_json:
+        click.echo(outcome.to_json(), nl=False)
+    return outcome.exit_code
+
+
+def _request(
+    ctx: click.Context,
+    *,
+    script: Optional[str],
+    args: Tuple[str, ...],
+    request_file: Optional[str],
+    hyperparameters: Tuple[str, ...],
+    channels: Tuple[str, ...],
+    environment: Tuple[str, ...],
+    **options: Any,
+) -> Mapping[str, Any]:
+    values = _pairs(hyperparameters, "--hyperparameter", parse_hyperparameter)
+    places = _pairs(channels, "--channel", str)
+    variables = _pairs(environment, "--env", str)
+    if request_file is None:
+        if script is None:
+            raise UsageError("SCRIPT is missing (or --request FILE)", remedy="hvdsm launch --help")
+        return make_request(script, args, hyperparameters=values, channels=places, env=variables, **options)
+    if script is not None:
+        raise UsageError(f"--request stands instead of SCRIPT ({script})", remedy="leave one of them out")
+    for name in _IN_REQUEST:
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError(f"--{name.replace('_', '-')} is said by the request itself", remedy=f"change it in {request_file}")
+    return changed_request(
+        read_request(request_file),
+        job_name=options["job_name"],
+        channels={name: data_uri(place) for name, place in places.items()},
+        environment=variables,
+        hyperparameters=values,
+        max_run=options["max_run"],
+    )
+
+
+def read_request(path: str) -> Dict[str, Any]:
+    """A request from a JSON file, or from standard input for ``-``.
+
+    Raises:
+        ConfigError: it cannot be read, or is no JSON object.
+    """
+    try:
+        with click.open_file(path, encoding="utf-8") as file:
+            request = json.load(file)
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error), where=path, remedy="check the path") from None
+    except ValueError as error:
+        raise ConfigError(f"is no JSON: {error}", where=path, remedy="give the arguments of CreateTrainingJob as JSON") from None
+    if not isinstance(request, dict):
+        raise ConfigError("must be a JSON object", where=path, remedy="give the arguments of CreateTrainingJob as JSON")
+    return request
+
+
+def _pairs(words: Tuple[str, ...], option: str, value_of: Callable[[str], Value]) -> Dict[str, Value]:
+    found: Dict[str, Value] = {}
+    for word in words:
+        name, value = split_assignment(word, option)
+        if name in found:
+            raise UsageError(f"{name} is given twice", where=option)
+        found[name] = value_of(value)
+    return found
+
+
+def hand_over_in_container() -> None:
+    """Inside a training container become ``hvdsm-train``: what is to run is in its configuration there."""
+    base = os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
+    config = os.path.join(base, "input", "config", "resourceconfig.json")
+    if os.path.exists(config):
+        print(f"hvdsm: inside a training container ({config}): handing over to hvdsm-train", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, "-m", "hvdsm.container"])  # noqa: S606

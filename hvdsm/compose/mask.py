@@ -1,0 +1,123 @@
+"""Secrets in what is shown or written: names that look like a secret's, and where values of such names can stand.
+
+A masked value is ``<masked>``: a request that holds one cannot be executed again before the value is given anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, List, Mapping, Sequence
+
+from hvdsm.compose.arguments import is_packed_key, pack_arguments, unpack_arguments
+
+MASK = "<masked>"
+
+_SECRET = re.compile(
+    r"(?:^|[_.\-])(?:secret|token|password|passwd|passphrase|pass|auth|authorization|credentials?"
+    r"|(?:api|access|secret|private|account|auth|encryption|signing)[_.\-]?key(?:[_.\-]?id)?)$"
+    r"|(?:apikey|password|passphrase|secretkey|accesskey)$"
+    r"|(?:^|[_.\-])(?:secret|password|credentials)[_.\-](?!file$|path$|dir$)"
+    r"|[_.\-]pwd$",
+    re.IGNORECASE,
+)
+# Tokens of a text model's vocabulary and the like, which are no secrets.
+_HARMLESS = re.compile(
+    r"(?:^|[_.\-])(?:pad|eos|bos|unk|mask|sep|cls|stop|start|end|special|image|new)[_.\-]token$", re.IGNORECASE
+)
+_URL_USER = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
+_ASSIGNMENT = re.compile(r"(?<![\w.\-])([A-Za-z_][\w.\-]*)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"',;]+)")
+_MPI_KEY = "sagemaker_mpi_custom_mpi_options"
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a variable, option or hyperparameter of this name usually holds a secret.
+
+    >>> [looks_secret(name) for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "max_tokens", "pad_token", "tokenizer")]
+    [True, True, False, False, False]
+    """
+    return bool(_SECRET.search(name)) and not _HARMLESS.search(name)
+
+
+def mask_value(name: str, value: str) -> str:
+    """``<masked>`` for a secret-looking name; else the value, without the user and password of URLs in it."""
+    if looks_secret(name) and value:
+        return MASK
+    return mask_text(value)
+
+
+def mask_text(text: str) -> str:
+    """A text with the values of secret-looking ``NAME=value`` words and the user part of URLs masked."""
+    text = _URL_USER.sub(MASK, text)
+    return _ASSIGNMENT.sub(lambda found: f"{found[1]}={MASK}" if looks_secret(found[1]) else found[0], text)
+
+
+def mask_mapping(values: Mapping[str, str]) -> Dict[str, str]:
+    """The same names with their values masked where needed; for environments."""
+    return {name: mask_value(name, value) for name, value in values.items()}
+
+
+def mask_arguments(words: Sequence[str]) -> List[str]:
+    """A command line with the values of ``--secret-name VALUE`` and ``--secret-name=VALUE`` masked."""
+    masked: List[str] = []
+    hide_next = False
+    for word in words:
+        name, equals, value = word.lstrip("-").partition("=") if word.startswith("-") else ("", "", "")
+        if hide_next:
+            masked.append(MASK)
+        elif equals and value and looks_secret(name):
+            masked.append(word[: len(word) - len(value)] + MASK)
+        else:
+            masked.append(mask_text(word))
+        hide_next = not hide_next and bool(name) and not equals and looks_secret(name)
+    return masked
+
+
+def mask_request(request: Mapping[str, Any]) -> Dict[str, Any]:
+    """A CreateTrainingJob request with the secrets in its Environment, HyperParameters and arguments masked."""
+    masked = dict(request)
+    if isinstance(request.get("Environment"), Mapping):
+        masked["Environment"] = mask_mapping(request["Environment"])
+    if isinstance(request.get("HyperParameters"), Mapping):
+        masked["HyperParameters"] = _mask_hyperparameters(request["HyperParameters"])
+    algorithm = request.get("AlgorithmSpecification")
+    if isinstance(algorithm, Mapping):
+        lists = {k: mask_arguments(algorithm[k]) for k in ("ContainerEntrypoint", "ContainerArguments") if algorithm.get(k)}
+        masked["AlgorithmSpecification"] = {**algorithm, **lists}
+    return masked
+
+
+def _mask_hyperparameters(values: Mapping[str, str]) -> Dict[str, str]:
+    masked = {}
+    for key, value in values.items():
+        if is_packed_key(key):
+            continue
+        if looks_secret(key) and value:
+            masked[key] = json.dumps(MASK)
+        elif key == _MPI_KEY:
+            masked[key] = _mask_json_text(value)
+        else:
+            masked[key] = _URL_USER.sub(MASK, value)
+    try:
+        masked.update(pack_arguments(mask_arguments(unpack_arguments(values))))
+    except ValueError:
+        masked.update({key: MASK for key in values if is_packed_key(key)})
+    return masked
+
+
+def _mask_json_text(value: str) -> str:
+    try:
+        text = json.loads(value)
+    except ValueError:
+        text = None
+    return json.dumps(mask_text(text)) if isinstance(text, str) else mask_text(value)
+
+
+def masked_fields(request: Mapping[str, Any]) -> List[str]:
+    """The fields of a request that hold ``<masked>`` where a value should be."""
+    found = []
+    for field in ("Environment", "HyperParameters"):
+        for name, value in sorted((request.get(field) or {}).items()):
+            if isinstance(value, str) and MASK in value:
+                found.append(f"{field}.{name}")
+    return found

@@ -1,0 +1,244 @@
+"""Reads what the platform wrote: ``/opt/ml/input/config/*.json`` and the container's environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from hvdsm.compose.arguments import is_packed_key, unpack_arguments
+from hvdsm.compose.environment import Paths
+from hvdsm.errors import ConfigError
+from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED, Cluster, Distribution, InstanceGroup, TrainingJob
+
+LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "warn": 30, "info": 20, "debug": 10, "notset": 0}
+
+
+@dataclass(frozen=True)
+class ContainerConfig:
+    """Everything that this host was told: paths, cluster, job, the raw documents and hvdsm's own settings."""
+
+    paths: Paths
+    cluster: Cluster
+    job: TrainingJob
+    resource_config: Mapping[str, Any]
+    input_data_config: Mapping[str, Any]
+    log_level: int
+    framework_module: Optional[str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """hvdsm's own settings, from ``HVDSM_*`` variables; times are in seconds."""
+
+    rehearsal: bool = False
+    outcome_file: Optional[str] = None
+    token: str = ""
+    mpirun: Optional[str] = None
+    stop_grace: float = 120.0
+    rendezvous_port: int = 7470
+    rendezvous_timeout: float = 600.0
+    launch_timeout: float = 300.0
+    host_loss: float = 15.0
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings of ``HVDSM_*`` variables.
+
+    Raises:
+        ConfigError: a number cannot be read.
+    """
+
+    def number(name: str, default: float) -> float:
+        text = environ.get(name)
+        if text is None:
+            return default
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigError(f"not a number: {text!r}", where=name, remedy=f"give seconds, or unset {name}") from None
+
+    return Settings(
+        rehearsal=environ.get("HVDSM_REHEARSAL", "") not in ("", "0"),
+        outcome_file=environ.get("HVDSM_OUTCOME_FILE") or None,
+        token=environ.get("HVDSM_JOB_TOKEN", ""),
+        mpirun=environ.get("HVDSM_MPIRUN") or None,
+        stop_grace=number("HVDSM_STOP_GRACE", 120.0),
+        rendezvous_port=int(number("HVDSM_RENDEZVOUS_PORT", 7470)),
+        rendezvous_timeout=number("HVDSM_RENDEZVOUS_TIMEOUT", 600.0),
+        launch_timeout=number("HVDSM_LAUNCH_TIMEOUT", 300.0),
+        host_loss=number("HVDSM_HOST_LOSS_SECONDS", 15.0),
+    )
+
+
+def read_config(paths: Paths, environ: Mapping[str, str]) -> ContainerConfig:
+    """The configuration of this host.
+
+    Raises:
+        ConfigError: a file is missing or cannot be read, or a hyperparameter is wrong.
+    """
+    resource = _load(f"{paths.config}/resourceconfig.json", required=True)
+    raw = _load(f"{paths.config}/hyperparameters.json", required=False)
+    inputs = _load(f"{paths.config}/inputdataconfig.json", required=False)
+    decoded = {key: value if is_packed_key(key) else decode(value) for key, value in raw.items()}
+    reserved = {key: value for key, value in decoded.items() if key.startswith("sagemaker_")}
+    program = str(reserved.get("sagemaker_program") or environ.get("SAGEMAKER_PROGRAM") or "")
+    if not program:
+        raise ConfigError(
+            "no entry point is named",
+            where="hyperparameter sagemaker_program or variable SAGEMAKER_PROGRAM",
+            remedy="set one of them to the script's name, for example train.py",
+        )
+    try:
+        extra = unpack_arguments({key: str(value) for key, value in raw.items()})
+    except ValueError as error:
+        raise ConfigError(str(error), where="hyperparameter sagemaker_hvdsm_args") from None
+    job = TrainingJob(
+        name=str(reserved.get("sagemaker_job_name") or environ.get("TRAINING_JOB_NAME") or "training-job"),
+        program=program,
+        distribution=distribution(reserved),
+        hyperparameters={key: value for key, value in decoded.items() if key not in reserved},
+        reserved=reserved,
+        channels=tuple(sorted(inputs)),
+        extra_arguments=extra,
+        submit_directory=_optional(reserved.get("sagemaker_submit_directory")),
+    )
+    return ContainerConfig(
+        paths=paths,
+        cluster=_cluster(resource, f"{paths.config}/resourceconfig.json"),
+        job=job,
+        resource_config=resource,
+        input_data_config=inputs,
+        log_level=_level(reserved.get("sagemaker_container_log_level")),
+        framework_module=environ.get("SAGEMAKER_TRAINING_MODULE"),
+    )
+
+
+def decode(value: Any) -> Any:
+    """A hyperparameter's value: JSON where it is JSON, else the string as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def distribution(reserved: Mapping[str, Any]) -> Distribution:
+    """The distribution that the reserved hyperparameters ask for; mpi, torch_distributed, or none.
+
+    Raises:
+        ConfigError: two distributions at once, or a number that is none.
+    """
+    mpi = _true(reserved.get("sagemaker_mpi_enabled"))
+    torch = _true(reserved.get("sagemaker_torch_distributed_enabled"))
+    if mpi and torch:
+        raise ConfigError(
+            "both are enabled, and only one can start the ranks",
+            where="hyperparameters sagemaker_mpi_enabled, sagemaker_torch_distributed_enabled",
+            remedy="enable one of them in the distribution",
+        )
+    own = _count(reserved, "sagemaker_hvdsm_processes_per_host")
+    if mpi:
+        return Distribution(
+            kind=MPI,
+            processes_per_host=_count(reserved, "sagemaker_mpi_num_of_processes_per_host") or own,
+            custom_mpi_options=str(reserved.get("sagemaker_mpi_custom_mpi_options") or ""),
+            world_size=_count(reserved, "sagemaker_mpi_num_processes"),
+        )
+    return Distribution(kind=TORCH_DISTRIBUTED if torch else NONE, processes_per_host=own)
+
+
+def _true(value: Any) -> bool:
+    """The SDK sends "true"; some send "True" or "1"; "False" is false."""
+    return value is True or str(value).strip().lower() in ("true", "1", "yes")
+
+
+def _count(reserved: Mapping[str, Any], key: str) -> Optional[int]:
+    value = reserved.get(key)
+    if value in (None, ""):
+        return None
+    try:
+        count = int(str(value))
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ConfigError(f"{value!r} is not a count of 1 or more", where=f"hyperparameter {key}")
+    return count
+
+
+def _level(value: Any) -> int:
+    text = str(20 if value in (None, "") else value).strip().lower()
+    if text in LOG_LEVELS:
+        return LOG_LEVELS[text]
+    try:
+        return int(text)
+    except ValueError:
+        return LOG_LEVELS["info"]
+
+
+def _optional(value: Any) -> Optional[str]:
+    return None if value in (None, "") else str(value)
+
+
+def _cluster(resource: Mapping[str, Any], where: str) -> Cluster:
+    try:
+        hosts = tuple(str(host) for host in resource["hosts"])
+        current = str(resource["current_host"])
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"field {error} is missing", where=where) from None
+    if current not in hosts:
+        raise ConfigError(f"current_host {current!r} is not among the hosts {list(hosts)}", where=where)
+    groups: List[InstanceGroup] = [
+        InstanceGroup(str(g["instance_group_name"]), str(g["instance_type"]), tuple(str(h) for h in g["hosts"]))
+        for g in resource.get("instance_groups") or ()
+    ]
+    return Cluster(
+        hosts=hosts,
+        current_host=current,
+        network_interface=str(resource.get("network_interface_name") or "eth0"),
+        instance_type=str(resource.get("current_instance_type") or "local"),
+        current_group=str(resource.get("current_group_name") or "homogeneousCluster"),
+        instance_groups=tuple(groups),
+    )
+
+
+def _load(path: str, *, required: bool) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(
+                "the file is missing",
+                where=path,
+                remedy="this program runs inside a training container; on your own machine use `hvdsm launch SCRIPT`",
+            ) from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error), where=path) from None
+    if not isinstance(document, dict):
+        raise ConfigError("must hold a JSON object", where=path)
+    return document
+
+
+def base_paths(environ: Mapping[str, str]) -> Paths:
+    """The container's directories: under ``SAGEMAKER_BASE_DIR``, else ``/opt/ml``."""
+    return Paths(os.path.abspath(environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml"))
+
+
+def split_command(program: str) -> Tuple[str, bool]:
+    """The entry point's name, and whether it is a Python script.
+
+    Raises:
+        ConfigError: an absolute path, a path with ``.`` or ``..``, or a name that begins with a dash.
+    """
+    parts = program.split("/")
+    if program.startswith(("/", "-")) or "." in parts or ".." in parts or "" in parts:
+        raise ConfigError(
+            f"{program!r} is not a path inside the source directory",
+            where="sagemaker_program",
+            remedy="give the script relative to the source directory, for example train.py or src/train.py",
+        )
+    return program, program.endswith(".py")
