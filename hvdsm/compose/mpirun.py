@@ -102,7 +102,10 @@ def _orte_defaults(mpi: MpiImplementation, placement: Placement) -> List[MpiOpti
         mca("orte_abort_on_non_zero_status", "1"),
     ]
     if placement.network_interface:
-        options += [mca("btl_tcp_if_include", placement.network_interface), mca("oob_tcp_if_include", placement.network_interface)]
+        options += [
+            mca("btl_tcp_if_include", placement.network_interface),
+            mca("oob_tcp_if_include", placement.network_interface),
+        ]
     if placement.ssh_agent:
         options.append(mca("plm_rsh_agent", " ".join(placement.ssh_agent)))
     return options + _idle(placement)

@@ -16,7 +16,15 @@ from hvdsm.errors import MpiError
 # An upper-case name with an underscore is a variable (--NCCL_DEBUG=INFO), never an option of mpirun (--N 8 is one).
 _VARIABLE = re.compile(r"^--?([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=(.*))?$", re.DOTALL)
 
-_MCA = {"mca": "mca", "gmca": "mca", "omca": "mca", "prtemca": "prtemca", "gprtemca": "prtemca", "pmixmca": "pmixmca", "gpmixmca": "pmixmca"}
+_MCA = {
+    "mca": "mca",
+    "gmca": "mca",
+    "omca": "mca",
+    "prtemca": "prtemca",
+    "gprtemca": "prtemca",
+    "pmixmca": "pmixmca",
+    "gpmixmca": "pmixmca",
+}
 _VALUED = {
     "np": "np",
     "n": "np",

@@ -75,36 +75,39 @@ def sshd_config(
         pid_file: where sshd writes its pid.
         listen: address to listen on.
     """
-    return "\n".join(
-        [
-            f"Port {port}",
-            f"ListenAddress {listen}",
-            f"HostKey {quoted(host_key_file)}",
-            f"AuthorizedKeysFile {quoted(authorized_keys_file)}",
-            f"AllowUsers {user}",
-            "PermitRootLogin prohibit-password",
-            "AuthenticationMethods publickey",
-            "PasswordAuthentication no",
-            "KbdInteractiveAuthentication no",
-            "UsePAM no",
-            "UseDNS no",
-            # The files lie in a directory of mode 0700 that this job made; a parent such as /tmp may be world-writable.
-            "StrictModes no",
-            "X11Forwarding no",
-            "AllowTcpForwarding no",
-            "AllowAgentForwarding no",
-            "PermitUserEnvironment no",
-            "PrintMotd no",
-            "PrintLastLog no",
-            f"PidFile {pid_file}",
-            "MaxStartups 1000",
-            "MaxSessions 1000",
-            "ClientAliveInterval 5",
-            "ClientAliveCountMax 3",
-            "LoginGraceTime 20",
-            "Subsystem sftp internal-sftp",
-        ]
-    ) + "\n"
+    return (
+        "\n".join(
+            [
+                f"Port {port}",
+                f"ListenAddress {listen}",
+                f"HostKey {quoted(host_key_file)}",
+                f"AuthorizedKeysFile {quoted(authorized_keys_file)}",
+                f"AllowUsers {user}",
+                "PermitRootLogin prohibit-password",
+                "AuthenticationMethods publickey",
+                "PasswordAuthentication no",
+                "KbdInteractiveAuthentication no",
+                "UsePAM no",
+                "UseDNS no",
+                # The files lie in a directory of mode 0700 that this job made; a parent such as /tmp may be world-writable.
+                "StrictModes no",
+                "X11Forwarding no",
+                "AllowTcpForwarding no",
+                "AllowAgentForwarding no",
+                "PermitUserEnvironment no",
+                "PrintMotd no",
+                "PrintLastLog no",
+                f"PidFile {pid_file}",
+                "MaxStartups 1000",
+                "MaxSessions 1000",
+                "ClientAliveInterval 5",
+                "ClientAliveCountMax 3",
+                "LoginGraceTime 20",
+                "Subsystem sftp internal-sftp",
+            ]
+        )
+        + "\n"
+    )
 
 
 def known_hosts(keys: Mapping[str, str], ports: Mapping[str, int], addresses: Optional[Mapping[str, str]] = None) -> str:

@@ -33,7 +33,7 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _lines(command: "list[str]", environ: Mapping[str, str]) -> int:
+def _lines(command: list[str], environ: Mapping[str, str]) -> int:
     text = _output(command, environ)
     return len([line for line in text.splitlines() if line.startswith("GPU ")]) if text else 0
 
@@ -46,11 +46,13 @@ def _neurons(environ: Mapping[str, str]) -> int:
         return 0
 
 
-def _output(command: "list[str]", environ: Mapping[str, str]) -> Optional[str]:
+def _output(command: list[str], environ: Mapping[str, str]) -> Optional[str]:
     if shutil.which(command[0], path=environ.get("PATH")) is None:
         return None
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PROBE_SECONDS, env=dict(environ))
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PROBE_SECONDS, env=dict(environ)
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace") if done.returncode == 0 else None
@@ -86,12 +88,14 @@ def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str]) -> MpiImplement
     if version is None:
         said = text.strip().splitlines()[:1] or [f"exit code {done.returncode}"]
         raise MpiError(
-            f"is not Open MPI: {said[0]}", where=path, remedy="hvdsm starts ranks with Open MPI 4.1 or 5; put its mpirun first on PATH"
+            f"is not Open MPI: {said[0]}",
+            where=path,
+            remedy="hvdsm starts ranks with Open MPI 4.1 or 5; put its mpirun first on PATH",
         )
     return MpiImplementation(mpirun=path, version=version)
 
 
-def parse_version(text: str) -> "Optional[tuple[int, ...]]":
+def parse_version(text: str) -> Optional[tuple[int, ...]]:
     """``(4, 1, 8)`` from ``mpirun (Open MPI) 4.1.8``; None for another kind of MPI."""
     match = re.search(r"\((?:Open MPI|OpenRTE)\) v?(\d+(?:\.\d+)*)", text)
     return tuple(int(part) for part in match.group(1).split(".")) if match else None

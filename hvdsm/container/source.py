@@ -79,7 +79,11 @@ def unpack(archive: str, directory: str) -> None:
             links_out = (member.issym() or member.islnk()) and not _inside(
                 os.path.realpath(os.path.join(os.path.dirname(target) if member.issym() else root, member.linkname)), root
             )
-            if not _inside(target, root) or links_out or not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+            if (
+                not _inside(target, root)
+                or links_out
+                or not (member.isfile() or member.isdir() or member.issym() or member.islnk())
+            ):
                 raise ConfigError(f"member {member.name!r} leads out of the archive or is no file", where=archive)
             member.mode = (member.mode or 0o644) & 0o777 & ~(stat.S_IWGRP | stat.S_IWOTH)
             member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""

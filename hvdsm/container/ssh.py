@@ -94,7 +94,10 @@ def write_files(directory: str, hosts: Sequence[str], keys: Mapping[str, Mapping
         "known_hosts": text.known_hosts({host: keys[host]["host_key"] for host in hosts}, ports, addresses),
         "authorized_keys": "".join(keys[host]["client_key"] + "\n" for host in hosts),
         "sshd_config": text.sshd_config(
-            port=ports[current], host_key_file=f"{directory}/host_key", authorized_keys_file=f"{directory}/authorized_keys", user=user
+            port=ports[current],
+            host_key_file=f"{directory}/host_key",
+            authorized_keys_file=f"{directory}/authorized_keys",
+            user=user,
         ),
     }
     for name, content in files.items():

@@ -108,19 +108,22 @@ class Terminal:
 
 
 def test_a_terminal_of_its_own() -> None:
-    script = """
-        tty
-        trap 'stty size; echo resized' WINCH
-        trap 'echo interrupted; exit 9' INT
-        read x; echo got $x; echo go
-        while :; do sleep 0.1; done
+    program = """if True:
+        import os, signal, sys
+        def resized(*_): print(*os.get_terminal_size(), 'resized', flush=True)
+        def interrupted(*_): print('interrupted', flush=True); os._exit(9)
+        signal.signal(signal.SIGWINCH, resized)
+        signal.signal(signal.SIGINT, interrupted)
+        print(os.ttyname(0), flush=True)
+        print('got', input(), 'go', flush=True)
+        while True: signal.pause()
     """
-    terminal = Terminal("sh", "-c", script)
+    terminal = Terminal(sys.executable, "-c", program)
     assert "/dev/pts/" in terminal.until("\n")
     terminal.write("hello\r")
-    assert "got hello" in terminal.until("go\r\n")
+    terminal.until("got hello go\r\n")
     terminal.resize(33, 44)
-    assert "33 44" in terminal.until("resized")
+    terminal.until("44 33 resized")
     terminal.write("\x03")
     terminal.until("interrupted")
     assert terminal.end() == 9
@@ -147,9 +150,15 @@ def test_a_shell_fed_from_a_pipe_ends_with_it() -> None:
 
 
 def test_interrupt_without_a_terminal_goes_to_the_command() -> None:
-    script = "trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.1; done"
+    program = """if True:
+        import os, signal
+        def interrupted(*_): print('interrupted', flush=True); os._exit(9)
+        signal.signal(signal.SIGINT, interrupted)
+        print('ready', flush=True)
+        while True: signal.pause()
+    """
     options: Dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "env": environment()}
-    argv: List[str] = [sys.executable, "-c", CALL, "sh", "-c", script]
+    argv: List[str] = [sys.executable, "-c", CALL, sys.executable, "-c", program]
     with subprocess.Popen(argv, **options) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

@@ -24,7 +24,7 @@ from hvdsm.emulator import ClusterSpec, EmulatedCluster
 
 cluster = EmulatedCluster.start(ClusterSpec(3, delay_ms=1))
 for host in cluster.hosts:
-    script = "setsid nohup sleep 100000 >/dev/null 2>&1 & (setsid sleep 100000 &) ; echo x; sleep 100000"
+    script = "setsid nohup sleep 100000 >/dev/null 2>&1 & (setsid sleep 100000 &) ; echo x; exec sleep 100000"
     read, write = os.pipe()
     cluster.popen(host.name, ["sh", "-c", script], env={"HVDSM_TEST_MARK": sys.argv[1]}, stdout=write)
     os.read(read, 1)
@@ -122,10 +122,11 @@ def test_closing_leaves_nothing() -> None:
     before = machine()
     cluster = EmulatedCluster.start(ClusterSpec(3, sshd=False))
     mark = uuid.uuid4().hex
-    script = "setsid nohup sleep 100000 >/dev/null 2>&1 & echo"
+    script = "mkfifo /tmp/f; setsid nohup sh -c 'echo up > /tmp/f; exec sleep 100000' >/dev/null 2>&1 & cat /tmp/f"
     assert shell(cluster, "algo-3", script, env={"HVDSM_TEST_MARK": mark}).code == 0
-    assert len(marked(mark)) == 1
+    watch = Watch(marked(mark))
     cluster.close()
+    assert watch.still_there(0) == set()
     assert marked(mark) == []
     assert machine() == before
 

@@ -97,13 +97,20 @@ def test_signals_go_to_the_process_alone(cluster: EmulatedCluster) -> None:
 
 
 def test_a_signal_to_the_group(cluster: EmulatedCluster) -> None:
+    program = """if True:
+        import os, signal, sys
+        child = os.fork()
+        signal.signal(signal.SIGINT, lambda *_: os._exit(6 if child == 0 else os.waitstatus_to_exitcode(os.wait()[1])))
+        sys.stdout.write('x'); sys.stdout.flush()
+        while True: signal.pause()
+    """
     read, write = os.pipe()
-    process = cluster.popen("algo-1", ["sh", "-c", "sleep 1000; exit 3"], stdout=write)
+    process = cluster.popen("algo-1", [sys.executable, "-c", program], stdout=write)
     os.close(write)
-    process.send_signal_to_group(signal.SIGINT)
-    assert process.wait(10) == -signal.SIGINT
     with open(read) as file:
-        assert file.read() == ""
+        assert file.read(2) == "xx"  # both wait
+        process.send_signal_to_group(signal.SIGINT)
+        assert process.wait(30) == 6
 
 
 def test_programs_do_not_inherit_ignored_signals(cluster: EmulatedCluster) -> None:

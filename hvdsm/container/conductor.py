@@ -1,0 +1,158 @@
+"""What the launcher knows of the job, and the decisions that follow: who has started, who failed first, how it ended.
+
+No I/O: the launcher feeds it events and asks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from hvdsm.compose.failure import first_cause
+from hvdsm.model import JobOutcome, RankFailure
+from hvdsm.model.outcome import (
+    COMPLETED,
+    FAILED,
+    KIND_EXCEPTION,
+    KIND_EXIT,
+    KIND_LAUNCH,
+    KIND_SIGNAL,
+    STOPPED,
+)
+
+EXIT_STOPPED = 143
+
+
+class Ledger:
+    """The ranks of a job by their events."""
+
+    def __init__(self, job_name: str, hosts: Sequence[str]) -> None:
+        self.job_name = job_name
+        self.hosts = tuple(hosts)
+        self.world_size = 0
+        self.started: Dict[int, str] = {}
+        self.ended: Dict[int, int] = {}
+        self.failures: List[RankFailure] = []
+        self.stopping = False
+        self.phases: Dict[str, float] = {}
+        self.warnings: List[str] = []
+
+    def on_started(self, host: str, event: Mapping[str, Any]) -> None:
+        """A rank runs on a host."""
+        self.started[int(event["rank"])] = host
+        self.world_size = max(self.world_size, int(event["world_size"]))
+
+    def on_failure(self, host: str, event: Mapping[str, Any], now: float) -> None:
+        """A rank reports an exception or an exit code from inside of the script."""
+        exception = event.get("exception")
+        self._add(
+            RankFailure(
+                kind=KIND_EXCEPTION if exception else KIND_EXIT,
+                message=str(event.get("message") or ""),
+                exit_code=int(event["exit_code"]),
+                host=host,
+                rank=int(event["rank"]),
+                local_rank=int(event["local_rank"]),
+                exception=str(exception) if exception else None,
+                traceback=str(event.get("traceback") or ""),
+                output_tail=str(event.get("output_tail") or ""),
+                time=now,
+            )
+        )
+
+    def on_exited(self, host: str, event: Mapping[str, Any], now: float) -> None:
+        """A rank's process has ended."""
+        rank, code = int(event["rank"]), int(event["exit_code"])
+        self.ended[rank] = code
+        if code == 0 or any(failure.rank == rank for failure in self.failures):
+            return
+        number = event.get("signal")
+        self._add(
+            RankFailure(
+                kind=KIND_SIGNAL if number else KIND_EXIT,
+                message="ended by mpirun" if event.get("vanished") else str(event.get("message") or ""),
+                exit_code=code,
+                host=host,
+                rank=rank,
+                local_rank=int(event["local_rank"]),
+                signal=int(number) if number else None,
+                output_tail=str(event.get("output_tail") or ""),
+                time=now,
+            )
+        )
+
+    def fail(self, failure: RankFailure) -> None:
+        """Something other than a rank failed."""
+        self._add(failure)
+
+    def _add(self, failure: RankFailure) -> None:
+        self.failures.append(failure)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed; ends that follow from a stop do not count."""
+        return bool(self.failures) and not self.stopping
+
+    @property
+    def all_started(self) -> bool:
+        """Whether every rank of the world has started."""
+        return bool(self.started) and len(self.started) >= self.world_size
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every rank that has started has ended."""
+        return len(self.ended) >= len(self.started)
+
+    @property
+    def all_succeeded(self) -> bool:
+        """Whether the whole world has ended with exit code 0."""
+        return self.all_started and self.all_ended and not any(self.ended.values())
+
+    def hosts_running(self) -> Set[str]:
+        """Hosts with a rank that has not ended."""
+        return {host for rank, host in self.started.items() if rank not in self.ended}
+
+    def ranks_per_host(self) -> Dict[str, int]:
+        """How many ranks really started on each host."""
+        placed = list(self.started.values())
+        return {host: placed.count(host) for host in self.hosts}
+
+    def cause(self) -> Optional[RankFailure]:
+        """The failure that the job is said to have failed by."""
+        return first_cause(self.failures)
+
+    def outcome(self, seconds: float) -> JobOutcome:
+        """The outcome as things stand."""
+        failure = None if self.stopping else self.cause()
+        if self.stopping:
+            status, code = STOPPED, 0 if self.all_succeeded else EXIT_STOPPED
+        elif failure is None:
+            status, code = COMPLETED, 0
+        else:
+            status, code = FAILED, failure.exit_code or 1
+        return JobOutcome(
+            job_name=self.job_name,
+            status=status,
+            exit_code=code,
+            world_size=self.world_size,
+            ranks_per_host=self.ranks_per_host(),
+            failure=failure,
+            phases=dict(self.phases),
+            seconds=round(seconds, 3),
+            warnings=tuple(self.warnings),
+        )
+
+
+def launch_failure(message: str, exit_code: int, now: float, *, host: Optional[str] = None, tail: str = "") -> RankFailure:
+    """A failure that is no rank's."""
+    return RankFailure(kind=KIND_LAUNCH, message=message, exit_code=exit_code, host=host, output_tail=tail, time=now)
+
+
+def mpirun_verdict(code: int, started: int, tail: str) -> Tuple[str, int]:
+    """What mpirun's own end means when no rank has said why: a message and the job's exit code.
+
+    mpirun ends with 0 after ``--help``, and may after a lost connection: without ranks that is no success.
+    """
+    said = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    if not started:
+        return f"mpirun ended with {said} and started no rank" + ("" if tail.strip() else "; see custom_mpi_options"), 78
+    return f"mpirun ended with {said} before all ranks had ended", (code if code > 0 else 128 - code) or 1

@@ -1,0 +1,292 @@
+"""The local ranks of one host: gives each its environment and output pipe, hears how it ends, passes signals to it.
+
+Rank wrappers (``hvdsm.container.rank``) connect to a unix socket in the job's session directory, whoever started them:
+mpirun's daemon, or this program itself.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from hvdsm.container.loop import Loop
+from hvdsm.container.relay import LineTagger
+
+Event = Dict[str, Any]
+PIPE_BYTES = 1 << 20
+READ_BYTES = 1 << 20
+
+
+class LocalRank:
+    """One rank on this host, from the connection of its wrapper to the end of its output."""
+
+    def __init__(self, hello: Event, connection: socket.socket, pipe: int, host: str) -> None:
+        self.rank = int(hello["rank"])
+        self.local_rank = int(hello["local_rank"])
+        self.connection = connection
+        self.pipe = pipe
+        self.tagger = LineTagger(self.rank, host)
+        self.child: Optional[int] = None
+        self.ended = False
+
+    @property
+    def tail(self) -> str:
+        """The end of what the rank wrote."""
+        return self.tagger.tail.decode(errors="replace")
+
+
+class RankServer:
+    """Serves the ranks of this host.
+
+    ``on_event`` gets ``{"say": "started" | "failure" | "exited", …}``; ``on_lines`` gets tagged lines.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        session: str,
+        host: str,
+        environment: Mapping[str, str],
+        directory: str,
+        *,
+        on_event: Callable[[Event], None],
+        on_lines: Callable[[bytes], None],
+    ) -> None:
+        self._loop = loop
+        self._host = host
+        self._environment = dict(environment)
+        self._directory = directory
+        self._on_event = on_event
+        self._on_lines = on_lines
+        self.ranks: Dict[int, LocalRank] = {}
+        self._waiting: Dict[int, socket.socket] = {}
+        self._paused = False
+        self.exported: List[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(os.path.join(session, "ranks.sock"))
+        self._socket.listen(1024)
+        self._socket.setblocking(False)
+        loop.watch(self._socket, selectors.EVENT_READ, self._accept)
+        loop.every(0.25, self._flush_partial)
+
+    @property
+    def running(self) -> bool:
+        """Whether a rank has started and not ended."""
+        return any(not rank.ended for rank in self.ranks.values())
+
+    def _accept(self, _events: int) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        reader = _Lines(self._loop, connection)
+        reader.on_line = lambda message: self._first(reader, message)
+        reader.on_end = lambda: None
+
+    def _first(self, reader: _Lines, message: Event) -> None:
+        if "hello" in message:
+            self._started(reader, message["hello"])
+        elif "failure" in message:
+            # A rank that reports from inside of the script waits for the answer: its end must not be seen before its report.
+            self._report(message["failure"], reader.connection)
+
+    def _started(self, reader: _Lines, hello: Event) -> None:
+        read, write = os.pipe()
+        try:
+            fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), PIPE_BYTES)
+        except OSError:
+            pass
+        os.set_blocking(read, False)
+        rank = LocalRank(hello, reader.connection, read, self._host)
+        self.ranks[rank.rank] = rank
+        answer = {"environment": self._environment, "directory": self._directory, "exported": self.exported}
+        reader.connection.setblocking(True)
+        _send_with_descriptor(reader.connection, json.dumps(answer).encode() + b"\n", write)
+        reader.connection.setblocking(False)
+        os.close(write)
+        reader.on_line = lambda message: self._heard(rank, message)
+        reader.on_end = lambda: self._vanished(rank)
+        if not self._paused:
+            self._loop.watch(read, selectors.EVENT_READ, lambda _events: self._read(rank))
+        self._on_event({"say": "started", **hello})
+
+    def _heard(self, rank: LocalRank, message: Event) -> None:
+        if "child" in message:
+            rank.child = int(message["child"])
+        if "exited" in message:
+            rank.ended = True
+            self._drain(rank)
+            event = dict(message["exited"])
+            if event.get("exit_code"):
+                event["output_tail"] = rank.tail
+                self._waiting[rank.rank] = rank.connection
+            self._on_event({"say": "exited", **event})
+
+    def _vanished(self, rank: LocalRank) -> None:
+        """The wrapper ended without a word: killed, by mpirun's daemon most often."""
+        if not rank.ended:
+            rank.ended = True
+            self._drain(rank)
+            if rank.child:
+                _kill(rank.child, signal.SIGKILL)
+            self._on_event(
+                {
+                    "say": "exited",
+                    "rank": rank.rank,
+                    "local_rank": rank.local_rank,
+                    "exit_code": 137,
+                    "signal": 9,
+                    "vanished": True,
+                }
+            )
+
+    def _report(self, failure: Event, connection: socket.socket) -> None:
+        rank = self.ranks.get(int(failure["rank"]))
+        if rank is not None:
+            self._read(rank)
+            failure["output_tail"] = rank.tail
+        self._waiting[int(failure["rank"])] = connection
+        self._on_event({"say": "failure", **failure})
+
+    def acknowledge(self, rank: int) -> None:
+        """The launcher knows of the failure: the rank may end."""
+        connection = self._waiting.pop(rank, None)
+        if connection is not None:
+            try:
+                connection.send(b'{"ack": true}\n')
+            except OSError:
+                pass
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every local rank, and to its process group when it is SIGKILL."""
+        for rank in self.ranks.values():
+            if not rank.ended:
+                try:
+                    rank.connection.send(json.dumps({"signal": number}).encode() + b"\n")
+                except OSError:
+                    if rank.child:
+                        _kill(rank.child, number)
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume reading the ranks' output: the ranks wait while their lines cannot go on."""
+        if paused == self._paused:
+            return
+        self._paused = paused
+        for rank in self.ranks.values():
+            if rank.pipe < 0:
+                continue
+            if paused:
+                self._loop.unwatch(rank.pipe)
+            else:
+                self._loop.watch(rank.pipe, selectors.EVENT_READ, lambda _events, rank=rank: self._read(rank))
+
+    def _read(self, rank: LocalRank) -> bool:
+        """One read; False when nothing more is there now."""
+        if rank.pipe < 0:
+            return False
+        try:
+            data = os.read(rank.pipe, READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._loop.unwatch(rank.pipe)
+            os.close(rank.pipe)
+            rank.pipe = -1
+            self._on_lines(rank.tagger.finish())
+            return False
+        self._on_lines(rank.tagger.feed(data, time.monotonic()))
+        return True
+
+    def _drain(self, rank: LocalRank) -> None:
+        """What the rank has written by now; a grandchild that holds the pipe is not waited for."""
+        while self._read(rank):
+            pass
+        self._on_lines(rank.tagger.finish())
+
+    def _flush_partial(self) -> None:
+        now = time.monotonic()
+        for rank in self.ranks.values():
+            self._on_lines(rank.tagger.overdue(now))
+
+    def close(self) -> None:
+        """End serving; everything still in the pipes is taken first."""
+        self._loop.unwatch(self._socket)
+        self._socket.close()
+        for rank in self.ranks.values():
+            self._drain(rank)
+
+
+class _Lines:
+    """JSON lines from a unix socket."""
+
+    def __init__(self, loop: Loop, connection: socket.socket) -> None:
+        self.connection = connection
+        self.on_line: Callable[[Event], None] = lambda message: None
+        self.on_end: Callable[[], None] = lambda: None
+        self._loop = loop
+        self._buffer = b""
+        loop.watch(connection, selectors.EVENT_READ, self._ready)
+
+    def _ready(self, _events: int) -> None:
+        try:
+            data = self.connection.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._buffer += data
+        while b"\n" in self._buffer:
+            line, self._buffer = self._buffer.split(b"\n", 1)
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            self.on_line(message)
+        if not data:
+            self._loop.unwatch(self.connection)
+            self.connection.close()
+            self.on_end()
+
+
+def _send_with_descriptor(connection: socket.socket, data: bytes, descriptor: int) -> None:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+    sent = connection.sendmsg([data], rights)
+    connection.sendall(data[sent:])
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def processes_of(session: str) -> List[int]:
+    """Processes of this job on this host by their environment, this one excepted; daemons that ranks left behind too."""
+    mark = f"HVDSM_SESSION={session}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    if mark in file.read().split(b"\0"):
+                        found.append(int(name))
+            except OSError:
+                continue
+    return found
+
+
+def end_processes(session: str) -> int:
+    """Kill whatever of the job is left on this host; returns how many there were."""
+    left = processes_of(session) if os.path.isdir("/proc/self") else []
+    for pid in left:
+        _kill(pid, signal.SIGKILL)
+    return len(left)

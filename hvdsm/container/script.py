@@ -1,0 +1,111 @@
+"""Runs a Python script as one rank: ``python -m hvdsm.container.script train.py ARGUMENTS…`` (or ``-m MODULE ARGUMENTS…``).
+
+An uncaught exception, or an exit with another code than 0, is reported before the interpreter's exit handlers run, and the
+process then ends at once: those of MPI and Horovod wait for the other ranks, which wait for this one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import socket
+import sys
+import time
+import traceback
+from typing import Any, Dict, NoReturn, Optional
+
+ACK_SECONDS = 5.0
+MAX_TRACEBACK = 64 << 10
+
+
+def main() -> None:
+    """Run the script named on the command line, in place of this module."""
+    arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    try:
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            sys.path[0] = os.getcwd()
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = arguments
+            sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as error:
+        code = _exit_code(error)
+        if code:
+            _leave(code, None)
+        raise
+    except KeyboardInterrupt:
+        _leave(130, None)
+    except BaseException as error:
+        traceback.print_exception(type(error), error, _own_frames(error))
+        _leave(1, error)
+
+
+def _exit_code(error: SystemExit) -> int:
+    """The exit code as the interpreter would make it: None is 0, a number itself, anything else is printed and 1."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _own_frames(error: BaseException) -> Any:
+    """The traceback without this module's frames and those of runpy."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    return trace
+
+
+def _leave(code: int, error: Optional[BaseException]) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    session = os.environ.get("HVDSM_SESSION")
+    if session:
+        report: Dict[str, Any] = {
+            "rank": int(os.environ.get("HVDSM_RANK", "0")),
+            "local_rank": int(os.environ.get("HVDSM_LOCAL_RANK", "0")),
+            "exit_code": code,
+        }
+        if error is not None:
+            lines = traceback.format_exception(type(error), error, _own_frames(error))
+            report["exception"] = type(error).__name__
+            report["message"] = _message(error)
+            report["traceback"] = "".join(lines)[-MAX_TRACEBACK:]
+        _report(session, report)
+    os._exit(code)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_TRACEBACK]
+    except Exception as another:
+        return f"(its text cannot be had: {type(another).__name__})"
+
+
+def _report(session: str, failure: Dict[str, Any]) -> None:
+    """Tell the container program, and wait until the launcher knows: the peers notice this rank's end only after it."""
+    deadline = time.monotonic() + ACK_SECONDS
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as home:
+            home.settimeout(ACK_SECONDS)
+            home.connect(os.path.join(session, "ranks.sock"))
+            home.sendall(json.dumps({"failure": failure}).encode() + b"\n")
+            while time.monotonic() < deadline and b"ack" not in home.recv(4096):
+                pass
+    except OSError:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""``hvdsm-train``, which images link as ``train``: the program that SageMaker starts on every host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Union
+
+from hvdsm.compose.failure import headline
+from hvdsm.container import launcher as launching
+from hvdsm.container import worker as working
+from hvdsm.container.conductor import launch_failure
+from hvdsm.container.config import base_paths, read_config, read_settings
+from hvdsm.container.loop import Loop
+from hvdsm.container.relay import Output
+from hvdsm.container.report import write_outcome
+from hvdsm.errors import HvdsmError
+from hvdsm.model import JobOutcome
+from hvdsm.model.outcome import FAILED
+
+USAGE = """usage: hvdsm-train
+
+Runs the training job that /opt/ml/input/config describes on this host, together with the job's other hosts, and ends with the
+job's exit code.  It takes no arguments: SageMaker starts it as `train` on every host of a training job.
+On your own machine: hvdsm launch SCRIPT
+"""
+
+
+def main() -> int:
+    """Run this host's part of the job; returns the job's exit code."""
+    if sys.argv[1:2] and sys.argv[1] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    environ = dict(os.environ)
+    output = Output(1)
+    try:
+        outcome = _run(output, environ)
+        return outcome.exit_code
+    finally:
+        output.close()
+
+
+def _run(output: Output, environ: dict[str, str]) -> JobOutcome:
+    paths = base_paths(environ)
+    outcome_file = environ.get("HVDSM_OUTCOME_FILE")
+    try:
+        settings = read_settings(environ)
+        config = read_config(paths, environ)
+        loop = Loop()
+        host: Union[launching.Launcher, working.Worker]
+        if config.cluster.is_launcher:
+            host = launching.Launcher(loop, output, config, settings, environ)
+            loop.on_signals(launching.handlers(host))
+        else:
+            host = working.Worker(loop, output, config, settings, environ)
+            loop.on_signals(working.handlers(host))
+    except HvdsmError as error:
+        outcome = JobOutcome("training-job", FAILED, error.exit_code, failure=launch_failure(str(error), error.exit_code, 0.0))
+        output.say(f"error: {error}")
+        write_outcome(outcome, paths, outcome_file, output.say)
+        return outcome
+    try:
+        host.start()
+        if host.outcome is None:
+            loop.run()
+    except HvdsmError as error:
+        failure = launch_failure(str(error), error.exit_code, 0.0, host=config.cluster.current_host)
+        host.outcome = JobOutcome(config.job.name, FAILED, error.exit_code, failure=failure)
+    finally:
+        host.close()
+    assert host.outcome is not None
+    outcome = host.outcome
+    write_outcome(outcome, paths, outcome_file, output.say)
+    if outcome.failure is not None:
+        output.say(f"job failed: {headline(outcome.failure)}")
+    else:
+        output.say(f"job {outcome.status.lower()} ({outcome.seconds:.2f} s)")
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())
