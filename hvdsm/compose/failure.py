@@ -14,6 +14,7 @@ from hvdsm.model.outcome import KIND_EXCEPTION, KIND_EXIT, KIND_SIGNAL, RankFail
 REASON_LENGTH = 1024
 # How long after the first report another one may turn out to be the cause, in seconds.
 SETTLE = 1.0
+ENDED_BY_MPIRUN = "ended by mpirun"
 
 # A rank says one of these when another one is gone: a consequence, not a cause.
 _CONSEQUENCE = re.compile(
@@ -33,13 +34,17 @@ def first_cause(failures: Iterable[RankFailure]) -> Optional[RankFailure]:
     if not ordered:
         return None
     window = [failure for failure in ordered if failure.time <= ordered[0].time + SETTLE]
-    return next((failure for failure in window if not is_consequence(failure)), ordered[0])
+    causes = [failure for failure in window if not is_consequence(failure)] or ordered[:1]
+    if causes[0].kind == KIND_EXIT and not causes[0].reported:
+        # MPI ends a rank whose peer is gone by an exit code of its own; a peer that a signal killed explains it.
+        return next((failure for failure in causes if failure.kind == KIND_SIGNAL), causes[0])
+    return causes[0]
 
 
 def is_consequence(failure: RankFailure) -> bool:
     """Whether a failure reads like the result of another rank's end."""
     if failure.kind == KIND_SIGNAL:
-        return failure.signal in (signals.SIGTERM, signals.SIGPIPE)
+        return failure.signal in (signals.SIGTERM, signals.SIGPIPE) or failure.message == ENDED_BY_MPIRUN
     if failure.kind == KIND_EXCEPTION:
         return bool(_CONSEQUENCE.search(f"{failure.exception}: {failure.message}"))
     if failure.kind == KIND_EXIT:

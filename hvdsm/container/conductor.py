@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from hvdsm.compose.failure import first_cause
+from hvdsm.compose.failure import ENDED_BY_MPIRUN, first_cause
 from hvdsm.model import JobOutcome, RankFailure
 from hvdsm.model.outcome import (
     COMPLETED,
@@ -55,6 +55,7 @@ class Ledger:
                 exception=str(exception) if exception else None,
                 traceback=str(event.get("traceback") or ""),
                 output_tail=str(event.get("output_tail") or ""),
+                reported=True,
                 time=now,
             )
         )
@@ -69,7 +70,7 @@ class Ledger:
         self._add(
             RankFailure(
                 kind=KIND_SIGNAL if number else KIND_EXIT,
-                message="ended by mpirun" if event.get("vanished") else str(event.get("message") or ""),
+                message=ENDED_BY_MPIRUN if event.get("vanished") else str(event.get("message") or ""),
                 exit_code=code,
                 host=host,
                 rank=rank,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import selectors
 import signal
-import subprocess
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from hvdsm.compose.hostfile import hostfile
-from hvdsm.compose.mpirun import FORWARDED, MpirunCommand, Placement, mpirun_command
-from hvdsm.container.agent import Agent, Message, rank_program, with_hvdsm
+from hvdsm.compose.mpirun import MpirunCommand
+from hvdsm.container.agent import Agent, Message
 from hvdsm.container.conductor import Ledger, launch_failure, mpirun_verdict
 from hvdsm.container.config import ContainerConfig, Settings
-from hvdsm.container.facts import network_interface, probe_mpi
 from hvdsm.container.loop import Loop, Timer
+from hvdsm.container.mpirun import Mpirun, compose
 from hvdsm.container.relay import Output
 from hvdsm.container.rendezvous import Listener, own_address
 from hvdsm.container.ssh import free_port
@@ -51,9 +47,7 @@ class Launcher:
         self._connections: Dict[str, Connection] = {}
         self._announced: Dict[str, Message] = {}
         self._ready: List[str] = []
-        self._mpirun: Optional[subprocess.Popen[bytes]] = None
-        self._mpirun_code: Optional[int] = None
-        self._mpirun_said = b""
+        self._mpirun = Mpirun(loop, output, self.agent)
         self._command: Optional[MpirunCommand] = None
         self._ending: Optional[Timer] = None
         self._listener: Optional[Listener] = None
@@ -70,7 +64,8 @@ class Launcher:
         try:
             announcement = self.agent.prepare()
             if self.config.job.distribution.kind == MPI:
-                self._compose()
+                assert self.agent.session is not None
+                self._command = compose(self.config, self.settings, self.agent, self.agent.session)
         except HvdsmError as error:
             self._broken(self.cluster.launcher, str(error), error.exit_code)
             return
@@ -82,7 +77,7 @@ class Launcher:
         self._announced[host] = announcement
         connection.on_message = lambda message: self._from(host, message)
         connection.on_lines = self._lines
-        connection._on_close = lambda reason: self._lost(host, reason)
+        connection.on_close = lambda reason: self._lost(host, reason)
         if announcement.get("error"):
             self._broken(host, str(announcement["error"]), int(announcement.get("exit_code", 78)))
         elif self._ending:
@@ -121,44 +116,12 @@ class Launcher:
 
     # ------------------------------------------------------------------ starting
 
-    def _compose(self) -> None:
-        """Find Open MPI and compose its command; a wrong option is known before anything starts."""
-        distribution = self.config.job.distribution
-        mpi = probe_mpi(self.settings.mpirun, self.agent.environ)
-        slots = distribution.processes_per_host or self.agent.facts.slots
-        assert self.agent.session is not None
-        interface = network_interface(self.cluster.network_interface) if self.workers else None
-        variables = [("HVDSM_SESSION", self.agent.session)]
-        if "NCCL_DEBUG" not in self.agent.environ:
-            variables.append(("NCCL_DEBUG", "INFO"))
-        if interface and "NCCL_SOCKET_IFNAME" not in self.agent.environ:
-            variables.append(("NCCL_SOCKET_IFNAME", interface))
-        environ = with_hvdsm(self.agent.environ)
-        self._command = mpirun_command(
-            mpi,
-            Placement(
-                hosts=self.cluster.hosts,
-                slots=slots,
-                world_size=distribution.world_size or slots * len(self.cluster.hosts),
-                hostfile=os.path.join(self.agent.session, "hostfile"),
-                network_interface=interface,
-                ssh_agent=("ssh", "-F", os.path.join(self.agent.session, "ssh_config")) if self.workers else (),
-                shared_cores=self.settings.rehearsal,
-            ),
-            rank_program(self.agent.command),
-            custom_options=distribution.custom_mpi_options,
-            variables=variables,
-            present=[name for name in FORWARDED if name in environ],
-        )
-        with open(os.path.join(self.agent.session, "hostfile"), "w", encoding="utf-8") as file:
-            file.write(hostfile(self.cluster.hosts, slots))
-
     def _launch(self) -> None:
         if self.workers and self.config.job.distribution.kind == MPI:
             self._phase("ssh ready", f"ssh ready on {len(self._ready)} of {len(self.cluster.hosts)} hosts")
         self.loop.later(self.settings.launch_timeout, self._launch_overdue)
         if self._command:
-            self._start_mpirun(self._command)
+            self._mpirun.start(self._command)
             return
         plain = self.config.job.distribution.kind == NONE
         count = 1 if plain else self.config.job.distribution.processes_per_host or self.agent.facts.slots
@@ -174,39 +137,10 @@ class Launcher:
             ]
             self._tell_host(host, {"do": "spawn", "ranks": ranks, "plain": plain})
 
-    def _start_mpirun(self, command: MpirunCommand) -> None:
-        environ = with_hvdsm({**self.agent.environ, "HVDSM_SESSION": str(self.agent.session)})
-        self._mpirun = subprocess.Popen(
-            command.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self.agent.session,
-            env=environ,
-            start_new_session=True,
-        )
-        assert self._mpirun.stdout is not None
-        os.set_blocking(self._mpirun.stdout.fileno(), False)
-        self.loop.watch(self._mpirun.stdout, selectors.EVENT_READ, lambda _events: self._mpirun_heard())
-
     def _launch_overdue(self) -> None:
         if not self.ledger.all_started and not self._ending:
             message = f"only {len(self.ledger.started)} ranks had started after {self.settings.launch_timeout:.0f} s"
-            self._fail(RankFailure(KIND_TIMEOUT, message, EXIT_TIMEOUT, output_tail=self._mpirun_tail(), time=time.time()))
-
-    def _mpirun_heard(self) -> bool:
-        assert self._mpirun is not None and self._mpirun.stdout is not None
-        data = self._mpirun.stdout.read(1 << 16) if not self._mpirun.stdout.closed else None
-        if not data:
-            if data == b"":
-                self.loop.unwatch(self._mpirun.stdout)
-            return False
-        self._mpirun_said = (self._mpirun_said + data)[-8192:]
-        self.output.say(data.decode(errors="backslashreplace"), prefix="mpirun: ")
-        return True
-
-    def _mpirun_tail(self) -> str:
-        return self._mpirun_said.decode(errors="replace")
+            self._fail(RankFailure(KIND_TIMEOUT, message, EXIT_TIMEOUT, output_tail=self._mpirun.tail, time=time.time()))
 
     # ------------------------------------------------------------------ events
 
@@ -254,14 +188,11 @@ class Launcher:
     def child_ended(self) -> None:
         """SIGCHLD: mpirun may have ended."""
         self.agent.reap()
-        if self._mpirun is None or self._mpirun_code is not None or self._mpirun.poll() is None:
+        if not self._mpirun.just_ended():
             return
-        self._mpirun_code = self._mpirun.returncode
-        while self._mpirun_heard():
-            pass
         if not self.ledger.all_ended:
             # Reports of workers' ranks are still on their way.
-            self.loop.later(SILENT_AFTER if self._mpirun_code == 0 else 0.3, self._weigh_mpirun)
+            self.loop.later(SILENT_AFTER if self._mpirun.code == 0 else 0.3, self._weigh_mpirun)
         else:
             self._weigh_mpirun()
 
@@ -269,9 +200,8 @@ class Launcher:
         if self.ledger.all_succeeded or self._ending:
             self._finish_if_over()
             return
-        assert self._mpirun_code is not None
-        message, code = mpirun_verdict(self._mpirun_code, len(self.ledger.started), self._mpirun_tail())
-        self._fail(launch_failure(message, code, time.time(), host=self.cluster.launcher, tail=self._mpirun_tail()))
+        message, code = mpirun_verdict(self._mpirun.code, len(self.ledger.started), self._mpirun.tail)
+        self._fail(launch_failure(message, code, time.time(), host=self.cluster.launcher, tail=self._mpirun.tail))
 
     def _weigh(self) -> None:
         if self.ledger.failures and not self.ledger.stopping:
@@ -344,7 +274,10 @@ class Launcher:
         self._finish()
 
     def _finish_if_over(self) -> None:
-        if (self._ending and self.ledger.all_ended and not (self._listener and self._listener.missing)) or (self.ledger.all_succeeded and self._mpirun_code is not None):
+        joining = self._listener is not None and bool(self._listener.missing)
+        failed = self._ending is not None and self.ledger.all_ended and not joining
+        succeeded = self.ledger.all_succeeded and self._mpirun.ended
+        if failed or succeeded:
             self._finish()
 
     def _finish(self) -> None:
@@ -356,9 +289,7 @@ class Launcher:
             self._listener.close()
         self._check_placement()
         self.outcome = self.ledger.outcome(time.monotonic() - self.started)
-        if self._mpirun and self._mpirun_code is None:
-            self.loop.unwatch(self._mpirun.stdout)
-            self._mpirun.terminate()
+        self._mpirun.terminate()
         text = self.outcome.to_json()
         for connection in self._connections.values():
             connection.pause(False)
@@ -370,12 +301,7 @@ class Launcher:
 
     def close(self) -> None:
         """End what is left on this host."""
-        if self._mpirun and self._mpirun.poll() is None:
-            try:
-                self._mpirun.wait(0.2)
-            except subprocess.TimeoutExpired:
-                self._mpirun.kill()
-                self._mpirun.wait()
+        self._mpirun.close()
         self.agent.close()
 
     def _check_placement(self) -> None:

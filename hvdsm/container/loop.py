@@ -36,7 +36,7 @@ class Loop:
         self._wakeup: Tuple[int, int] = (-1, -1)
         self._stopped = False
 
-    def watch(self, descriptor: Any, events: int, callback: Callable[[int], None]) -> None:
+    def watch(self, descriptor: Any, events: int, callback: Callable[[int], object]) -> None:
         """Call ``callback(ready events)`` whenever the descriptor is ready; replaces an earlier watch of it."""
         try:
             self._selector.modify(descriptor, events, callback)
@@ -94,10 +94,8 @@ class Loop:
         """Serve callbacks until :meth:`stop`."""
         while not self._stopped:
             for key, events in self._selector.select(self._due()):
-                if self._stopped:
-                    return
-                # An earlier callback of this round may have unwatched the descriptor.
-                if self._selector.get_map().get(key.fd) is key:
+                # An earlier callback of this round may have stopped the loop or unwatched the descriptor.
+                if not self._stopped and self._selector.get_map().get(key.fd) is key:
                     key.data(events)
             while self._timers and not self._stopped and self._timers[0][0] <= time.monotonic():
                 timer = heapq.heappop(self._timers)[2]

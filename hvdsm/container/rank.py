@@ -111,7 +111,7 @@ def run(program: Sequence[str], environ: Mapping[str, str]) -> int:
     session = environ.get("HVDSM_SESSION")
     if not session:
         rank = rank_environment(**where, node_rank=0)
-        os.execvpe(program[0], list(program), {**environ, **rank})
+        os.execvpe(program[0], list(program), {**environ, **rank})  # noqa: S606
     home = Home(session, {**where, "pid": os.getpid()})
     answer, output = home.answer()
     environment = merged_environment(answer["environment"], environ, answer["exported"])
@@ -149,9 +149,9 @@ def _supervise(child: subprocess.Popen[bytes], home: Home, where: Mapping[str, i
     while child.poll() is None:
         ready = select.select(watched, [], [])[0]
         if read in ready:
-            for number in os.read(read, 256):
-                if number != signal.SIGCHLD:
-                    _pass_on(child, number)
+            for received in os.read(read, 256):
+                if received != signal.SIGCHLD:
+                    _pass_on(child, received)
         if home.sock.fileno() in ready:
             messages = home.messages()
             if messages is None:

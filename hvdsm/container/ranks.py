@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import time
+from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from hvdsm.container.loop import Loop
@@ -115,7 +116,7 @@ class RankServer:
         reader.on_line = lambda message: self._heard(rank, message)
         reader.on_end = lambda: self._vanished(rank)
         if not self._paused:
-            self._loop.watch(read, selectors.EVENT_READ, lambda _events: self._read(rank))
+            self._loop.watch(read, selectors.EVENT_READ, partial(self._read_ready, rank))
         self._on_event({"say": "started", **hello})
 
     def _heard(self, rank: LocalRank, message: Event) -> None:
@@ -186,7 +187,10 @@ class RankServer:
             if paused:
                 self._loop.unwatch(rank.pipe)
             else:
-                self._loop.watch(rank.pipe, selectors.EVENT_READ, lambda _events, rank=rank: self._read(rank))
+                self._loop.watch(rank.pipe, selectors.EVENT_READ, partial(self._read_ready, rank))
+
+    def _read_ready(self, rank: LocalRank, _events: int) -> None:
+        self._read(rank)
 
     def _read(self, rank: LocalRank) -> bool:
         """One read; False when nothing more is there now."""
@@ -229,7 +233,7 @@ class _Lines:
 
     def __init__(self, loop: Loop, connection: socket.socket) -> None:
         self.connection = connection
-        self.on_line: Callable[[Event], None] = lambda message: None
+        self.on_line: Callable[[Event], None] = lambda _message: None
         self.on_end: Callable[[], None] = lambda: None
         self._loop = loop
         self._buffer = b""

@@ -62,15 +62,17 @@ class Listener:
         except OSError:
             return
         nonce = os.urandom(16).hex()
-        connection = Connection(self._loop, sock, lambda reason: self._greeting.remove(connection))
+        connection = Connection(self._loop, sock, lambda _reason: self._greeting.remove(connection))
         connection.on_message = lambda message: self._greeted(connection, nonce, message)
         self._greeting.append(connection)
         connection.send({"nonce": nonce})
 
     def _greeted(self, connection: Connection, nonce: str, message: Message) -> None:
         announcement = message.get("announce")
-        host = announcement.get("host") if isinstance(announcement, dict) else None
-        expected = proof(self._token, "worker", nonce, announcement) if isinstance(announcement, dict) else ""
+        if not isinstance(announcement, dict):
+            announcement = {}
+        host = announcement.get("host")
+        expected = proof(self._token, "worker", nonce, announcement)
         if host not in self.missing or not hmac.compare_digest(expected, str(message.get("proof"))):
             self._greeting.remove(connection)
             connection.close()

@@ -37,7 +37,7 @@ def main() -> None:
     except SystemExit as error:
         code = _exit_code(error)
         if code:
-            _leave(code, None)
+            _leave(code, None, "" if isinstance(error.code, int) else str(error.code))
         raise
     except KeyboardInterrupt:
         _leave(130, None)
@@ -64,7 +64,7 @@ def _own_frames(error: BaseException) -> Any:
     return trace
 
 
-def _leave(code: int, error: Optional[BaseException]) -> NoReturn:
+def _leave(code: int, error: Optional[BaseException], message: str = "") -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -76,6 +76,7 @@ def _leave(code: int, error: Optional[BaseException]) -> NoReturn:
             "rank": int(os.environ.get("HVDSM_RANK", "0")),
             "local_rank": int(os.environ.get("HVDSM_LOCAL_RANK", "0")),
             "exit_code": code,
+            "message": message[:MAX_TRACEBACK],
         }
         if error is not None:
             lines = traceback.format_exception(type(error), error, _own_frames(error))

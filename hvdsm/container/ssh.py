@@ -139,8 +139,9 @@ class SshServer:
 
     def _heard(self, _events: int) -> None:
         assert self.process.stderr is not None
-        data = self.process.stderr.read(1 << 16)
-        if data is None:
+        try:
+            data = os.read(self.process.stderr.fileno(), 1 << 16)
+        except BlockingIOError:
             return
         self._said = (self._said + data)[-4096:]
         if not data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Union
 
 from hvdsm.compose.failure import headline
@@ -66,6 +67,12 @@ def _run(output: Output, environ: dict[str, str]) -> JobOutcome:
     except HvdsmError as error:
         failure = launch_failure(str(error), error.exit_code, 0.0, host=config.cluster.current_host)
         host.outcome = JobOutcome(config.job.name, FAILED, error.exit_code, failure=failure)
+    except Exception as error:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        failure = launch_failure(
+            f"a defect of hvdsm: {type(error).__name__}: {error}", 1, 0.0, host=config.cluster.current_host, tail=text
+        )
+        host.outcome = JobOutcome(config.job.name, FAILED, 1, failure=failure)
     finally:
         host.close()
     assert host.outcome is not None

@@ -34,9 +34,9 @@ class Connection:
         self.sock = sock
         self.heard = time.monotonic()
         self.max_frame = MAX_GREETING
-        self.on_message: Callable[[Message], None] = lambda message: None
-        self.on_lines: Callable[[bytes], None] = lambda lines: None
-        self._on_close: Optional[Callable[[str], None]] = on_close
+        self.on_message: Callable[[Message], None] = lambda _message: None
+        self.on_lines: Callable[[bytes], None] = lambda _lines: None
+        self.on_close: Optional[Callable[[str], None]] = on_close
         self._on_drain: Optional[Callable[[], None]] = None
         self._in = bytearray()
         self._out: Deque[memoryview] = deque()
@@ -69,11 +69,11 @@ class Connection:
 
     def close(self) -> None:
         """Close without calling back."""
-        self._on_close = None
+        self.on_close = None
         self._end("closed")
 
     def _queue(self, kind: bytes, payload: bytes) -> None:
-        if self._on_close is None and self.sock.fileno() < 0:
+        if self.on_close is None and self.sock.fileno() < 0:
             return
         for part in (_HEADER.pack(kind, len(payload)), payload):
             self._out.append(memoryview(part))
@@ -158,6 +158,6 @@ class Connection:
         self.sock.close()
         self._out.clear()
         self.backlog = 0
-        callback, self._on_close = self._on_close, None
+        callback, self.on_close = self.on_close, None
         if callback:
             callback(reason)

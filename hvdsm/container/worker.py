@@ -58,7 +58,7 @@ class Worker:
     def _joined(self, connection: Connection) -> None:
         self._connection = connection
         connection.on_message = self._told
-        connection._on_close = lambda reason: self._launcher_lost(reason)
+        connection.on_close = self._launcher_lost
         self.output.say(f"joined {self.config.cluster.launcher} ({time.monotonic() - self.started:.2f} s)")
         if self._stop_asked:
             connection.send({"say": "stop"})

@@ -119,6 +119,8 @@ class _Interrupts:
         if self._forward and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._interrupted)
             self._installed = True
+            if self._before is signal.SIG_IGN:  # as under nohup
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -22,7 +22,8 @@ KIND_LAUNCH = "launch"
 class RankFailure:
     """Why a job failed: the first failing rank, or what kept ranks from running (``rank`` is None then).
 
-    ``time`` is seconds since the epoch on the launcher's clock; ``exit_code`` 128+N for signal N.
+    ``time`` is seconds since the epoch on the launcher's clock; ``exit_code`` 128+N for signal N.  ``reported`` says that the
+    script told of it before it ended; otherwise the end itself was seen.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class RankFailure:
     traceback: str = ""
     signal: Optional[int] = None
     output_tail: str = ""
+    reported: bool = False
     time: float = 0.0
 
     @property

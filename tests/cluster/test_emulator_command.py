@@ -19,8 +19,9 @@ from emulator_support import unavailable
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(unavailable()), reason=unavailable())]
 
 CALL = """
-import sys
+import signal, sys
 from hvdsm.emulator import ClusterSpec, run_command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 sys.exit(run_command(ClusterSpec(2), sys.argv[1:]))
 """
 

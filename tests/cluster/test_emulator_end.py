@@ -19,9 +19,10 @@ from hvdsm.emulator import ClusterSpec, EmulatedCluster
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(unavailable()), reason=unavailable())]
 
 PARENT = """
-import os, sys, threading
+import os, signal, sys, threading
 from hvdsm.emulator import ClusterSpec, EmulatedCluster
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 cluster = EmulatedCluster.start(ClusterSpec(3, delay_ms=1))
 for host in cluster.hosts:
     script = "setsid nohup sleep 100000 >/dev/null 2>&1 & (setsid sleep 100000 &) ; echo x; exec sleep 100000"
@@ -129,6 +130,16 @@ def test_closing_leaves_nothing() -> None:
     assert watch.still_there(0) == set()
     assert marked(mark) == []
     assert machine() == before
+
+
+def test_a_killed_helper_takes_the_hosts_along() -> None:
+    mark = uuid.uuid4().hex
+    with EmulatedCluster.start(ClusterSpec(2, delay_ms=1)) as cluster:
+        process = cluster.popen("algo-2", ["sleep", "100000"], env={"HVDSM_TEST_MARK": mark})
+        watch = Watch(marked(mark))
+        os.kill(cluster._helper.pid, signal.SIGKILL)
+        assert process.wait(SECONDS) == -9
+        assert watch.still_there() == set()
 
 
 def test_started_from_a_thread_that_ends_among_other_threads() -> None:
