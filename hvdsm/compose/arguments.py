@@ -33,6 +33,16 @@ def _value(value: Any) -> str:
     return str(value)
 
 
+def program_command(python: str, program: str, arguments: Sequence[str]) -> List[str]:
+    """The command of an entry point, run in the code directory.
+
+    A ``.py`` is run by the Python that runs hvdsm, a ``.sh`` by ``/bin/sh``, any other name as an executable file.
+    """
+    if program.endswith(".py"):
+        return [python, program, *arguments]
+    return (["/bin/sh"] if program.endswith(".sh") else []) + ["./" + program, *arguments]
+
+
 def pack_arguments(arguments: Sequence[str]) -> Dict[str, str]:
     """Verbatim script arguments as hyperparameters: a JSON list, cut into pieces of at most 2,500 characters.
 

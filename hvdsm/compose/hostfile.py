@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Sequence
 
 
+def job_hostfile(hosts: Sequence[str], slots: int) -> str:
+    """The hostfile of a job: a single host is ``localhost``.
+
+    Its own name may not be known to it yet, or never, when only the platform names hosts.
+    """
+    return hostfile(hosts if len(hosts) > 1 else ("localhost",), slots)
+
+
 def hostfile(hosts: Sequence[str], slots: int) -> str:
     """One line a host: ``algo-1 slots=2``, in the order that gives rank 0 to the first host.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.compose.options import (
     MpiOption,
@@ -79,6 +79,70 @@ def mpirun_command(
         options = with_double_dashes(options)
     words = [word for option in options for word in option.words]
     return MpirunCommand((mpi.mpirun, *words, *program), tuple(sorted(exported_names(custom) | {name for name, _ in variables})))
+
+
+def job_command(
+    mpi: MpiImplementation,
+    command: Sequence[str],
+    *,
+    python: str,
+    hosts: Sequence[str],
+    slots: int,
+    world_size: Optional[int],
+    session: str,
+    interface: str,
+    custom_options: str,
+    environ: Mapping[str, str],
+    rehearsal: bool,
+) -> MpirunCommand:
+    """The mpirun command of a job, from what the launcher knows: the container runs it, a dry run shows it.
+
+    NCCL's variables are set only where the container's environment does not set them.
+
+    Args:
+        mpi: the installation.
+        command: the user's command, run under :mod:`hvdsm.container.rank`.
+        python: the interpreter.
+        hosts: all hosts, the launcher first.
+        slots: processes a host.
+        world_size: number of ranks where it is not slots times hosts.
+        session: the job's session directory, the same on every host; ``hostfile`` and ``ssh_config`` are in it.
+        interface: network interface between the hosts.
+        custom_options: the user's ``custom_mpi_options``.
+        environ: the container's environment.
+        rehearsal: whether the hosts share one machine's cores.
+
+    Raises:
+        MpiError: the custom options cannot be read.
+    """
+    alone = len(hosts) == 1
+    variables = [("HVDSM_SESSION", session)]
+    if "NCCL_DEBUG" not in environ:
+        variables.append(("NCCL_DEBUG", "INFO"))
+    if not alone and "NCCL_SOCKET_IFNAME" not in environ:
+        variables.append(("NCCL_SOCKET_IFNAME", interface))
+    placement = Placement(
+        hosts=tuple(hosts),
+        slots=slots,
+        world_size=world_size or slots * len(hosts),
+        hostfile=f"{session}/hostfile",
+        network_interface=None if alone else interface,
+        ssh_agent=() if alone else ("ssh", "-F", f"{session}/ssh_config"),
+        shared_cores=rehearsal,
+    )
+    return mpirun_command(
+        mpi,
+        placement,
+        rank_program(python, command),
+        custom_options=custom_options,
+        variables=variables,
+        present=[name for name in FORWARDED if name in environ],
+    )
+
+
+def rank_program(python: str, command: Sequence[str]) -> List[str]:
+    """The command that wraps one rank."""
+    return [python, "-m", "hvdsm.container.rank", *command]
 
 
 def _common(placement: Placement) -> List[MpiOption]:

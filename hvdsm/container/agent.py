@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import hvdsm
 from hvdsm.compose.environment import sm_environment, user_arguments
+from hvdsm.compose.mpirun import rank_program
 from hvdsm.container import source
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.facts import host_facts, network_interface
@@ -172,7 +173,10 @@ class Agent:
             }
             self._spawned.append(
                 subprocess.Popen(
-                    rank_program(self.command), stdin=subprocess.DEVNULL, cwd=self.session, env=with_hvdsm(environment)
+                    rank_program(sys.executable, self.command),
+                    stdin=subprocess.DEVNULL,
+                    cwd=self.session,
+                    env=with_hvdsm(environment),
                 )
             )
 
@@ -191,11 +195,6 @@ class Agent:
             for process in self._spawned:
                 process.wait()
             shutil.rmtree(self.session, ignore_errors=True)
-
-
-def rank_program(command: List[str]) -> List[str]:
-    """The command that wraps one rank."""
-    return [sys.executable, "-m", "hvdsm.container.rank", *command]
 
 
 def with_hvdsm(environ: Mapping[str, str]) -> Dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from hvdsm.compose.failure import ENDED_BY_MPIRUN, first_cause
+from hvdsm.errors import EXIT_CONFIG
 from hvdsm.model import JobOutcome, RankFailure
 from hvdsm.model.outcome import (
     COMPLETED,
@@ -148,12 +149,21 @@ def launch_failure(message: str, exit_code: int, now: float, *, host: Optional[s
     return RankFailure(kind=KIND_LAUNCH, message=message, exit_code=exit_code, host=host, output_tail=tail, time=now)
 
 
-def mpirun_verdict(code: int, started: int, tail: str) -> Tuple[str, int]:
+def mpirun_verdict(code: int, started: int, tail: str, options: str = "") -> Tuple[str, int]:
     """What mpirun's own end means when no rank has said why: a message and the job's exit code.
 
     mpirun ends with 0 after ``--help``, and may after a lost connection: without ranks that is no success.
+
+    Args:
+        code: mpirun's exit code, negative for a signal.
+        started: ranks that had started.
+        tail: the end of what mpirun said.
+        options: the user's custom_mpi_options, named where no rank started.
     """
     said = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    lines = [line.strip() for line in tail.splitlines() if line.strip(" -*=\t")]
+    reason = f": {lines[0]}" if lines and code else ""
     if not started:
-        return f"mpirun ended with {said} and started no rank" + ("" if tail.strip() else "; see custom_mpi_options"), 78
-    return f"mpirun ended with {said} before all ranks had ended", (code if code > 0 else 128 - code) or 1
+        hint = f" (custom_mpi_options: {options})" if options else ""
+        return f"mpirun ended with {said} and started no rank{hint}{reason}", EXIT_CONFIG
+    return f"mpirun ended with {said} before all ranks had ended{reason}", (code if code > 0 else 128 - code) if code else 1

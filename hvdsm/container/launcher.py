@@ -200,7 +200,8 @@ class Launcher:
         if self.ledger.all_succeeded or self._ending:
             self._finish_if_over()
             return
-        message, code = mpirun_verdict(self._mpirun.code, len(self.ledger.started), self._mpirun.tail)
+        options = self.config.job.distribution.custom_mpi_options
+        message, code = mpirun_verdict(self._mpirun.code, len(self.ledger.started), self._mpirun.tail, options)
         self._fail(launch_failure(message, code, time.time(), host=self.cluster.launcher, tail=self._mpirun.tail))
 
     def _weigh(self) -> None:

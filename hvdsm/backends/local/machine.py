@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Tuple
@@ -13,8 +11,6 @@ from typing import Dict, Mapping, Optional, Tuple
 import hvdsm
 from hvdsm.emulator import Availability, probe
 from hvdsm.emulator.gpus import machine_gpus
-from hvdsm.errors import MpiError
-from hvdsm.model import MpiImplementation
 
 # Left by an outer MPI job, batch system or training container: they would mislead the ranks of this job.
 _FOREIGN = (
@@ -61,25 +57,6 @@ def find_mpirun(given: Optional[str]) -> Optional[str]:
         return os.path.abspath(found or os.path.expanduser(given))
     found = shutil.which("mpirun") or shutil.which(os.path.join(os.path.dirname(sys.executable), "mpirun"))
     return os.path.abspath(found) if found else None
-
-
-def probe_mpirun(path: str) -> MpiImplementation:
-    """Ask an mpirun for its version.
-
-    Raises:
-        MpiError: it cannot be run, or is not Open MPI's.
-    """
-    try:
-        done = subprocess.run([path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MpiError(f"cannot be run: {error}", where=path, remedy="give --mpirun PATH of an Open MPI") from None
-    text = done.stdout.decode("utf-8", "replace")
-    found = re.search(r"Open MPI\)?\s+v?(\d+(?:\.\d+)+)", text)
-    if found is None:
-        said = text.strip().splitlines()[:1]
-        raise MpiError(f"is not Open MPI: {said}", where=path, remedy="give --mpirun PATH of an Open MPI")
-    version = tuple(int(part) for part in found[1].split("."))
-    return MpiImplementation(path, version, prefix=os.path.dirname(os.path.dirname(path)))
 
 
 def needed_paths(mpirun: Optional[str]) -> Tuple[str, ...]:
