@@ -179,6 +179,8 @@ def test_as_an_ordinary_user() -> None:
             folder / "out",
             "--hosts",
             "namespaces",
+            "--mpirun",
+            str(Path(sys.executable).parent / "mpirun"),
             *TWO,
             str(folder / "t.py"),
             env={"HOME": str(folder)},
