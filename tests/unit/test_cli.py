@@ -91,7 +91,7 @@ def test_all_options_reach_the_request(project: Path, capsys: pytest.CaptureFixt
     assert request["Environment"] == {"A": "b=c"}
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 60}
     assert request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] == f"file://{project}/data".replace(" ", "%20")
-    assert shown["hosts"] == ["algo-1"] and shown["hostfile"] == "algo-1 slots=6\n"
+    assert shown["hosts"] == ["algo-1"] and shown["hostfile"] == "localhost slots=6\n"
     assert not (project / "out dir").exists()
 
 
