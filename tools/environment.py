@@ -136,6 +136,15 @@ def pip_install(stage: str, arguments: Sequence[str], *, indexes: Sequence[str] 
     steps.run_logged([*base, *extra, *arguments], log_path(stage), env=environment_for_pip())
 
 
+def compile_modules() -> None:
+    """Compile hvdsm's modules, as pip does for a package that is not editable.
+
+    Emulated hosts see the machine's files copy-on-write: each of their processes would compile them again.
+    """
+    env = {key: value for key, value in environment_for_pip().items() if key != "PYTHONDONTWRITEBYTECODE"}
+    steps.run_logged([PYTHON, "-m", "compileall", "-q", "hvdsm"], log_path("compile"), env=env)
+
+
 def make_openmpi5(python: str) -> None:
     """Make ``.venv/openmpi5``, where tests find Open MPI 5: its wheel and that of Open MPI 4.1 hold the same files."""
     folder = os.path.join(VENV, "openmpi5")

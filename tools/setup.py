@@ -66,6 +66,7 @@ def prepare_rehearsal(python: str) -> None:
     with steps.step("Installing hvdsm, Open MPI and mpi4py into .venv", "about 15 s"):
         environment.pip_install("rehearsal", ["setuptools", "wheel"])
         environment.pip_install("rehearsal", ["--no-build-isolation", "--editable", ".[local]"])
+        environment.compile_modules()
 
 
 def prepare_torch(python: str) -> None:
