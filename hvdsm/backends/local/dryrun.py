@@ -73,10 +73,12 @@ class DryRun:
 
 
 def pasteable(argv: Sequence[str]) -> str:
-    """A command line for a shell, an option and its values on a line."""
+    """A command line for a shell: an option and its values on a line, and on the last one the program that the ranks run."""
     lines = [shlex.quote(argv[0])]
+    program = False
     for word in argv[1:]:
-        if word.startswith("-"):
+        if not program and (word.startswith("-") or word == sys.executable):
+            program = word == sys.executable
             lines.append(shlex.quote(word))
         else:
             lines[-1] += " " + shlex.quote(word)
