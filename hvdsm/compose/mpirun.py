@@ -94,6 +94,7 @@ def job_command(
     custom_options: str,
     environ: Mapping[str, str],
     rehearsal: bool,
+    more_variables: Sequence[Tuple[str, str]] = (),
 ) -> MpirunCommand:
     """The mpirun command of a job, from what the launcher knows: the container runs it, a dry run shows it.
 
@@ -111,12 +112,13 @@ def job_command(
         custom_options: the user's ``custom_mpi_options``.
         environ: the container's environment.
         rehearsal: whether the hosts share one machine's cores.
+        more_variables: further names and values for ``-x``; those that the environment sets are left out.
 
     Raises:
         MpiError: the custom options cannot be read.
     """
     alone = len(hosts) == 1
-    variables = [("HVDSM_SESSION", session)]
+    variables = [("HVDSM_SESSION", session), *((name, value) for name, value in more_variables if name not in environ)]
     if "NCCL_DEBUG" not in environ:
         variables.append(("NCCL_DEBUG", "INFO"))
     if not alone and "NCCL_SOCKET_IFNAME" not in environ:

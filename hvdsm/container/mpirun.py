@@ -6,7 +6,7 @@ import os
 import selectors
 import subprocess
 import sys
-from typing import Optional
+from typing import List, Optional, Tuple
 
 from hvdsm.compose.hostfile import job_hostfile
 from hvdsm.compose.mpirun import MpirunCommand, job_command
@@ -15,6 +15,7 @@ from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.facts import network_interface, probe_mpi
 from hvdsm.container.loop import Loop
 from hvdsm.container.relay import Output
+from hvdsm.model import MpiImplementation
 
 LEAVE_SECONDS = 0.2
 TAIL = 8192
@@ -30,8 +31,9 @@ def compose(config: ContainerConfig, settings: Settings, agent: Agent, session: 
     slots = distribution.processes_per_host or agent.facts.slots
     with open(os.path.join(session, "hostfile"), "w", encoding="utf-8") as file:
         file.write(job_hostfile(hosts, slots))
+    mpi = probe_mpi(settings.mpirun, agent.environ)
     return job_command(
-        probe_mpi(settings.mpirun, agent.environ),
+        mpi,
         agent.command,
         python=sys.executable,
         hosts=hosts,
@@ -42,7 +44,20 @@ def compose(config: ContainerConfig, settings: Settings, agent: Agent, session: 
         custom_options=distribution.custom_mpi_options,
         environ=with_hvdsm(agent.environ),
         rehearsal=settings.rehearsal,
+        more_variables=mpi4py_variables(mpi, sys.prefix),
     )
+
+
+def mpi4py_variables(mpi: MpiImplementation, python_prefix: str) -> List[Tuple[str, str]]:
+    """``MPI4PY_LIBMPI`` where mpirun is not of the environment that Python runs in.
+
+    mpi4py's wheels load the MPI library of Python's own prefix first, and that of another Open MPI cannot join the job.
+    """
+    prefix = os.path.dirname(os.path.dirname(mpi.mpirun))
+    library = os.path.join(prefix, "lib", "libmpi.so.40")
+    if os.path.realpath(prefix) == os.path.realpath(python_prefix) or not os.path.exists(library):
+        return []
+    return [("MPI4PY_LIBMPI", library)]
 
 
 class Mpirun:

