@@ -115,7 +115,8 @@ def test_a_signal_to_the_group(cluster: EmulatedCluster) -> None:
 
 def test_programs_do_not_inherit_ignored_signals(cluster: EmulatedCluster) -> None:
     ignored = shell(cluster, "algo-1", "grep -e SigIgn -e SigBlk /proc/self/status").out.split()
-    assert {int(value, 16) for value in ignored[1::2]} == {0}
+    # Signals 32 and 33 are the C library's own: no program can change what it inherits of them.
+    assert {int(value, 16) & ~(0b11 << 31) for value in ignored[1::2]} == {0}
 
 
 def test_orphans_are_reaped(cluster: EmulatedCluster) -> None:

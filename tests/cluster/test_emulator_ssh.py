@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[EmulatedCluster]:
-    with EmulatedCluster.start(ClusterSpec(3, sshd=True)) as made:
+    with EmulatedCluster.start(ClusterSpec(3, visible=(str(MPIRUN.parent.parent),), sshd=True)) as made:
         yield made
 
 
