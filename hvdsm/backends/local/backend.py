@@ -11,7 +11,14 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, U
 
 from hvdsm.backends.base import NOTE, PHASE, WARNING, Event
 from hvdsm.backends.local.layout import decoded
-from hvdsm.backends.local.machine import base_environment, importable, look_at_machine, needed_paths, on_emulated_host
+from hvdsm.backends.local.machine import (
+    base_environment,
+    importable,
+    look_at_machine,
+    mpirun_on_hosts,
+    needed_paths,
+    on_emulated_host,
+)
 from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
 from hvdsm.backends.local.result import collect
 from hvdsm.backends.local.run import STOPPED, Run
@@ -87,7 +94,7 @@ class LocalBackend:
             return SingleMachine()
         spec = ClusterSpec(
             instance_count=len(plan.layout),
-            mounts=stage.mounts,
+            mounts=(*stage.mounts, *(mpirun_on_hosts(plan.mpirun)[1] if plan.mpirun else ())),
             visible=needed_paths(plan.mpirun),
             delay_ms=plan.options.delay_ms,
             mbit=plan.options.mbit,
@@ -161,7 +168,7 @@ def host_environments(plan: LocalPlan, stage: Stage, environ: Mapping[str, str])
     if region:
         shared["AWS_REGION"] = str(region)
     if plan.mpirun:
-        shared["HVDSM_MPIRUN"] = plan.mpirun
+        shared["HVDSM_MPIRUN"] = plan.mpirun if plan.single else mpirun_on_hosts(plan.mpirun)[0]
     found = {}
     for index, host in enumerate(plan.layout):
         directory = stage.bases[host.name] if plan.single else "/opt/ml"

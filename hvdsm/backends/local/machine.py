@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Tuple
 
 import hvdsm
-from hvdsm.emulator import Availability, probe
+from hvdsm.emulator import Availability, Mount, probe
 from hvdsm.emulator.gpus import machine_gpus
 
 # Left by an outer MPI job, batch system or training container: they would mislead the ranks of this job.
@@ -26,6 +27,9 @@ _FOREIGN_NAMES = frozenset(
 )  # fmt: skip
 # Settings of Open MPI that a user exports for all jobs stay, unless a running job may have made them.
 _KEPT = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_")
+
+
+HOST_MPI = "/opt/hvdsm/mpi"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ def find_mpirun(given: Optional[str]) -> Optional[str]:
         return os.path.abspath(found or os.path.expanduser(given))
     found = shutil.which("mpirun") or shutil.which(os.path.join(os.path.dirname(sys.executable), "mpirun"))
     return os.path.abspath(found) if found else None
+
+
+def mpirun_on_hosts(mpirun: str) -> Tuple[str, Tuple[Mount, ...]]:
+    """The path by which emulated hosts call mpirun, and the mount that it needs.
+
+    mpirun starts its daemons on other hosts by a shell command in which it does not quote its own directory: an installation
+    whose path a shell would split is mounted where it would not.
+    """
+    prefix, name = os.path.dirname(os.path.dirname(mpirun)), os.path.basename(mpirun)
+    if re.match(r"^[A-Za-z0-9_@%+=:,./-]*$", prefix):
+        return mpirun, ()
+    return f"{HOST_MPI}/bin/{name}", (Mount(prefix, HOST_MPI),)
 
 
 def needed_paths(mpirun: Optional[str]) -> Tuple[str, ...]:
