@@ -70,6 +70,8 @@ def unpack_arguments(hyperparameters: Mapping[str, str]) -> Tuple[str, ...]:
         ValueError: a piece is missing, or the pieces do not join to a JSON list of strings.
     """
     if ARGS_KEY not in hyperparameters:
+        if any(is_packed_key(key) for key in hyperparameters):
+            raise ValueError(f"{ARGS_KEY} is missing")
         return ()
     pieces = [hyperparameters[ARGS_KEY]]
     while f"{ARGS_KEY}_{len(pieces)}" in hyperparameters:

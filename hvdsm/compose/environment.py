@@ -161,7 +161,7 @@ def sm_environment(
         "is_smddprun_installed": False,
         "job_name": job.name,
         "master_hostname": cluster.launcher,
-        "topology": topology,
+        "topology": [] if topology is None else topology,
     }
     named: Dict[str, Any] = {
         **shared,

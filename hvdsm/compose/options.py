@@ -57,13 +57,14 @@ _SWITCHES = {
 }
 # Settings that contradict each other: the user's one removes the default of the other name as well.
 _RIVALS = {
-    "mca:btl_tcp_if_include": "mca:btl_tcp_if_exclude",
-    "mca:oob_tcp_if_include": "mca:oob_tcp_if_exclude",
-    "prtemca:prte_if_include": "prtemca:prte_if_exclude",
-    "mca:plm_rsh_agent": "mca:orte_rsh_agent",
-    "mca:hwloc_base_binding_policy": "bind-to",
-    "np": "per-node",
-    "map-by": "per-node",
+    "mca:btl_tcp_if_include": ("mca:btl_tcp_if_exclude",),
+    "mca:oob_tcp_if_include": ("mca:oob_tcp_if_exclude",),
+    "prtemca:prte_if_include": ("prtemca:prte_if_exclude", "mca:oob_tcp_if_include", "mca:prte_if_include"),
+    "mca:plm_rsh_agent": ("mca:orte_rsh_agent",),
+    "prtemca:plm_ssh_agent": ("mca:plm_ssh_agent", "mca:plm_rsh_agent"),
+    "bind-to": ("mca:hwloc_base_binding_policy", "mca:hwloc_default_binding_policy", "prtemca:hwloc_default_binding_policy"),
+    "np": ("per-node",),
+    "map-by": ("per-node", "mca:rmaps_base_mapping_policy", "mca:rmaps_default_mapping_policy"),
 }
 REMOVE = "hvdsm-unset"
 
@@ -169,7 +170,7 @@ def merge(defaults: Sequence[MpiOption], custom: Sequence[MpiOption]) -> List[Mp
     options of one single-valued key the last one stands.
     """
     taken = {option.key for option in custom if option.key}
-    removed = {key[len("remove:") :] for key in taken if key.startswith("remove:")}
+    removed = {key[len("remove:") :] for key in taken if key.startswith("remove:")} - {""}
     kept = [option for option in defaults if not _replaced(option, taken, removed)]
     last = {option.key: index for index, option in enumerate(custom) if option.key}
     for index, option in enumerate(custom):
@@ -183,7 +184,7 @@ def _replaced(option: MpiOption, taken: Set[str], removed: Set[str]) -> bool:
     if option.key is None:
         return False
     names = {option.key, option.key.partition(":")[2], option.words[0].lstrip("-")}
-    return option.key in taken or _RIVALS.get(option.key) in taken or bool(names & removed)
+    return option.key in taken or bool(taken.intersection(_RIVALS.get(option.key, ()))) or bool(names & removed)
 
 
 def exported_names(options: Sequence[MpiOption]) -> FrozenSet[str]:

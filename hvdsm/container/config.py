@@ -55,17 +55,23 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         if text is None:
             return default
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            raise ConfigError(f"not a number: {text!r}", where=name, remedy=f"give seconds, or unset {name}") from None
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise ConfigError(f"not a number of 0 or more: {text!r}", where=name, remedy=f"give a number, or unset {name}")
+        return value
 
+    port = number("HVDSM_RENDEZVOUS_PORT", 7470)
+    if port != int(port) or not 1 <= port <= 65535:
+        raise ConfigError(f"not a TCP port: {port:g}", where="HVDSM_RENDEZVOUS_PORT", remedy="give a number from 1 to 65535")
     return Settings(
         rehearsal=environ.get("HVDSM_REHEARSAL", "") not in ("", "0"),
         outcome_file=environ.get("HVDSM_OUTCOME_FILE") or None,
         token=environ.get("HVDSM_JOB_TOKEN", ""),
         mpirun=environ.get("HVDSM_MPIRUN") or None,
         stop_grace=number("HVDSM_STOP_GRACE", 120.0),
-        rendezvous_port=int(number("HVDSM_RENDEZVOUS_PORT", 7470)),
+        rendezvous_port=int(port),
         rendezvous_timeout=number("HVDSM_RENDEZVOUS_TIMEOUT", 600.0),
         launch_timeout=number("HVDSM_LAUNCH_TIMEOUT", 300.0),
         host_loss=number("HVDSM_HOST_LOSS_SECONDS", 15.0),
@@ -121,7 +127,7 @@ def decode(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -190,10 +196,15 @@ def _cluster(resource: Mapping[str, Any], where: str) -> Cluster:
         raise ConfigError(f"field {error} is missing", where=where) from None
     if current not in hosts:
         raise ConfigError(f"current_host {current!r} is not among the hosts {list(hosts)}", where=where)
-    groups: List[InstanceGroup] = [
-        InstanceGroup(str(g["instance_group_name"]), str(g["instance_type"]), tuple(str(h) for h in g["hosts"]))
-        for g in resource.get("instance_groups") or ()
-    ]
+    try:
+        groups: List[InstanceGroup] = [
+            InstanceGroup(str(g["instance_group_name"]), str(g["instance_type"]), tuple(str(h) for h in g["hosts"]))
+            for g in resource.get("instance_groups") or ()
+        ]
+    except (KeyError, TypeError) as error:
+        raise ConfigError(
+            f"instance_groups must list objects with instance_group_name, instance_type and hosts: {error}", where=where
+        ) from None
     return Cluster(
         hosts=hosts,
         current_host=current,
@@ -216,7 +227,7 @@ def _load(path: str, *, required: bool) -> Dict[str, Any]:
                 remedy="this program runs inside a training container; on your own machine use `hvdsm launch SCRIPT`",
             ) from None
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(str(error), where=path) from None
     if not isinstance(document, dict):
         raise ConfigError("must hold a JSON object", where=path)

@@ -46,11 +46,10 @@ def merged_environment(host: Mapping[str, str], mpi: Mapping[str, str], exported
     for name, value in mpi.items():
         if name in exported or name.startswith(_MPI_PREFIXES):
             merged[name] = value
-        elif name in _JOINED and name in host:
-            entries = host[name].split(":")
-            merged[name] = ":".join(entries + [entry for entry in value.split(":") if entry not in entries])
-        elif name not in merged and name in _JOINED:
-            merged[name] = value
+        elif name in _JOINED:
+            # An empty entry would be the working directory.
+            entries = [entry for entry in f"{host.get(name, '')}:{value}".split(":") if entry]
+            merged[name] = ":".join(dict.fromkeys(entries))
     return merged
 
 

@@ -31,6 +31,10 @@ def proof(token: str, role: str, nonce: str, announcement: Mapping[str, object])
     return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
+def _same(expected: str, given: object) -> bool:
+    return hmac.compare_digest(expected.encode(), str(given).encode("utf-8", "surrogatepass"))
+
+
 class Listener:
     """The launcher's side.  ``on_join(host, announcement, connection)`` is called for each worker that proved itself."""
 
@@ -46,9 +50,9 @@ class Listener:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind(("0.0.0.0", port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise ConfigError(
-                f"cannot listen on TCP port {port}: {error.strerror}",
+                f"cannot listen on TCP port {port}: {getattr(error, 'strerror', error)}",
                 where="the launcher",
                 remedy="choose another port for all hosts by HVDSM_RENDEZVOUS_PORT",
             ) from None
@@ -73,7 +77,7 @@ class Listener:
             announcement = {}
         host = announcement.get("host")
         expected = proof(self._token, "worker", nonce, announcement)
-        if host not in self.missing or not hmac.compare_digest(expected, str(message.get("proof"))):
+        if not isinstance(host, str) or host not in self.missing or not _same(expected, message.get("proof")):
             self._greeting.remove(connection)
             connection.close()
             return
@@ -119,16 +123,22 @@ class Joiner:
         self._started = time.monotonic()
         self._reminded = self._started
         self._delay = FIRST_RETRY
+        self._reason = "no answer"
+        self._expired = False
+        self._connection: Optional[Connection] = None
+        self._deadline = loop.later(timeout, self._expire)
         self._try()
 
     def _try(self) -> None:
+        if self._expired:
+            return
         try:
             # A name that is not yet known fails at once here; a connection takes at most a few seconds.
             sock = socket.create_connection(self._address, timeout=CONNECT_SECONDS)
         except OSError as error:
             self._again(str(error.strerror or error))
             return
-        connection = Connection(self._loop, sock, self._again)
+        connection = self._connection = Connection(self._loop, sock, self._again)
         nonce = os.urandom(16).hex()
         connection.on_message = lambda message: self._challenged(connection, nonce, message)
 
@@ -144,24 +154,33 @@ class Joiner:
         connection.on_message = lambda answer: self._answered(connection, nonce, answer)
 
     def _answered(self, connection: Connection, nonce: str, message: Message) -> None:
-        if not hmac.compare_digest(proof(self._token, "launcher", nonce, {}), str(message.get("proof"))):
+        if not _same(proof(self._token, "launcher", nonce, {}), message.get("proof")):
             connection.close()
+            self._deadline.cancel()
             self._on_failed(f"{self._address[0]} answered, but does not know this job's token")
             return
         connection.max_frame = MAX_FRAME
+        self._deadline.cancel()
         self._on_joined(connection)
 
     def _again(self, reason: str) -> None:
         now = time.monotonic()
         name, port = self._address
-        if now - self._started >= self._timeout:
-            self._on_failed(f"the launcher {name} did not answer on port {port} for {self._timeout:.0f} s: {reason}")
+        self._reason = reason
+        if self._expired:
             return
         if now - self._reminded >= REMIND_SECONDS:
             self._reminded = now
             self._say(f"still waiting for {name}:{port} after {now - self._started:.0f} s ({reason})")
         self._loop.later(self._delay, self._try)
         self._delay = min(self._delay * 1.5, LAST_RETRY)
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._connection is not None:
+            self._connection.close()
+        name, port = self._address
+        self._on_failed(f"the launcher {name} did not answer on port {port} for {self._timeout:.0f} s: {self._reason}")
 
 
 def own_address(connections: Mapping[str, Connection]) -> Optional[str]:

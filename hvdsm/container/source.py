@@ -7,8 +7,9 @@ import shutil
 import stat
 import sys
 import tarfile
+import zlib
 from typing import List, Optional, Sequence
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote_to_bytes, urlparse
 
 from hvdsm.compose.arguments import program_command
 from hvdsm.compose.environment import Paths
@@ -40,11 +41,17 @@ def fetch(paths: Paths, submit_directory: Optional[str]) -> str:
             where="sagemaker_submit_directory",
             remedy="give a directory, a tar.gz or a file that is on this host",
         )
-    path = unquote(parsed.path) if parsed.scheme == "file" else submit_directory
+    path = os.fsdecode(unquote_to_bytes(parsed.path)) if parsed.scheme == "file" else submit_directory
     if not os.path.exists(path):
         raise ConfigError("does not exist", where=f"sagemaker_submit_directory {path}")
     if os.path.samefile(path, paths.code):
         return f"source already in {paths.code}"
+    if _inside(os.path.realpath(path), os.path.realpath(paths.code)):
+        raise ConfigError(
+            f"lies inside of {paths.code}, which is emptied for the source",
+            where=f"sagemaker_submit_directory {path}",
+            remedy=f"leave sagemaker_submit_directory out when the code is already in {paths.code}, or put the source elsewhere",
+        )
     try:
         _clear(paths.code)
         if os.path.isdir(path):
@@ -53,7 +60,7 @@ def fetch(paths: Paths, submit_directory: Optional[str]) -> str:
             unpack(path, paths.code)
         else:
             shutil.copy2(path, os.path.join(paths.code, os.path.basename(path)))
-    except (OSError, tarfile.TarError, shutil.Error) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, shutil.Error) as error:
         raise ConfigError(str(error), where=f"sagemaker_submit_directory {path}") from None
     return f"source {path} copied to {paths.code}"
 

@@ -118,7 +118,7 @@ class Connection:
             message = json.loads(payload)
             if not isinstance(message, dict):
                 raise ValueError("not an object")
-        except ValueError:
+        except (ValueError, RecursionError):
             self._end("not a message of this protocol")
             return
         self.on_message(message)

@@ -81,7 +81,7 @@ class JobOutcome:
         """The record from what ``json.loads`` makes of :meth:`to_json`; unknown keys are ignored.
 
         Raises:
-            KeyError: a mandatory field is missing.
+            TypeError: a mandatory field is missing.
         """
         known: Dict[str, Any] = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
         failure = known.get("failure")

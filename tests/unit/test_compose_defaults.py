@@ -96,7 +96,6 @@ def test_quotes_that_do_not_end(custom: str) -> None:
     assert caught.value.exit_code == 78
 
 
-@pytest.mark.xfail(reason="keys without a colon have an empty second part, and '' names it")
 def test_to_remove_nothing_removes_nothing() -> None:
     assert merge([switch("allow-run-as-root"), valued("np", "4")], parse_options("--hvdsm-unset ''")) == [
         switch("allow-run-as-root"),
@@ -104,7 +103,6 @@ def test_to_remove_nothing_removes_nothing() -> None:
     ]
 
 
-@pytest.mark.xfail(reason="_RIVALS has the pair in the other direction: the default is bind-to, the user's the MCA parameter")
 def test_a_binding_policy_as_mca_parameter_replaces_bind_to() -> None:
     words = command((4, 1, 8), "-mca hwloc_base_binding_policy core")
     assert "--bind-to" not in words
@@ -122,7 +120,6 @@ def test_words_of_unknown_options_keep_their_order(words: List[str]) -> None:
     assert [word for option in merge([valued("np", "4")], options) for word in option.words] == ["-np", "4", *words]
 
 
-@pytest.mark.xfail(reason="without the first piece the others are ignored, and the script runs without its arguments")
 def test_a_missing_first_piece_is_noticed() -> None:
     with pytest.raises(ValueError, match="sagemaker_hvdsm_args is missing"):
         unpack_arguments({"sagemaker_hvdsm_args_1": '"]'})

@@ -67,7 +67,7 @@ def test_links_inside_keep_working_and_modes_are_sane(tmp_path: Path, paths: Pat
     def fill(tar: tarfile.TarFile) -> None:
         add(tar, "run.sh", "#!/bin/sh\n", mode=0o6777, uid=4242, gid=4242)
         add(tar, "alias", type=tarfile.SYMTYPE, linkname="run.sh")
-        add(tar, "hard", type=tarfile.LNKTYPE, linkname="run.sh")
+        add(tar, "hard", type=tarfile.LNKTYPE, linkname="run.sh", mode=0o6777)
 
     source.fetch(paths, str(tarball(tmp_path / "s.tar.gz", fill)))
     run = os.stat(paths.code + "/run.sh")
@@ -91,7 +91,6 @@ def test_names_with_spaces_quotes_and_percent_signs(tmp_path: Path, paths: Paths
     assert "train it.py" in os.listdir(paths.code)
 
 
-@pytest.mark.xfail(reason="fetch unquotes as UTF-8; compose.request.file_path is the inverse of file_uri")
 def test_a_uri_of_a_path_that_is_no_utf8(tmp_path: Path, paths: Paths) -> None:
     folder = os.path.join(os.fsencode(tmp_path), b"na\xffme")
     os.mkdir(folder)
@@ -118,7 +117,6 @@ def test_code_in_place_is_left_alone(paths: Paths) -> None:
         assert os.listdir(paths.code) == ["train.py"]
 
 
-@pytest.mark.xfail(reason="the code directory is emptied before a source inside of it is read: the source is lost")
 @pytest.mark.parametrize("form", ["directory", "tarball"])
 def test_a_source_inside_of_the_code_directory_is_not_lost(paths: Paths, form: str) -> None:
     inner = Path(paths.code, "src")
@@ -145,14 +143,14 @@ def test_a_damaged_tarball_is_named(tmp_path: Path, paths: Paths) -> None:
     whole = tarball(tmp_path / "s.tar.gz", lambda tar: add(tar, "train.py", os.urandom(60_000).hex())).read_bytes()
     broken = tmp_path / "broken.tar.gz"
     broken.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises((ConfigError,)) as caught:
+    with pytest.raises(ConfigError) as caught:
         source.fetch(paths, str(broken))
     assert str(broken) in str(caught.value)
 
 
 def test_a_missing_entry_point_lists_what_there_is(paths: Paths) -> None:
     Path(paths.code, "other.py").write_text("1")
-    with pytest.raises(ConfigError, match="'train.py' is not in the source") as caught:
+    with pytest.raises(ConfigError, match=r"'train\.py' is not in the source") as caught:
         source.entry_command(paths, "train.py", [])
     assert "other.py" in str(caught.value)
 
