@@ -188,18 +188,6 @@ def module_name(program: str) -> str:
     return program[:-3] if program.endswith(".py") else program
 
 
-def rank_environment(rank: int, local_rank: int, world_size: int, local_world_size: int, node_rank: int) -> Dict[str, str]:
-    """The variables by which torch.distributed and Lightning find their place, as torchrun would set them."""
-    return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(local_rank),
-        "WORLD_SIZE": str(world_size),
-        "LOCAL_WORLD_SIZE": str(local_world_size),
-        "NODE_RANK": str(node_rank),
-        "GROUP_RANK": str(node_rank),
-    }
-
-
 def difference(environment: Mapping[str, str], base: Mapping[str, str]) -> Tuple[Tuple[str, str], ...]:
     """The variables that are not in ``base`` or have another value there, sorted by name."""
     return tuple(sorted((k, v) for k, v in environment.items() if base.get(k) != v))

@@ -158,12 +158,13 @@ def _common(placement: Placement) -> List[MpiOption]:
     ]
 
 
+# The ofi transport sleeps a whole second in MPI_Finalize (4.1) or MPI_Init (5); emulated hosts have no fabric that it could use.
 def _orte_defaults(mpi: MpiImplementation, placement: Placement) -> List[MpiOption]:
     options = _common(placement)
     if mpi.prefix:
         options.append(valued("prefix", mpi.prefix))
     options += [
-        mca("btl", "^openib"),
+        mca("btl", "^openib,ofi" if placement.shared_cores else "^openib"),
         mca("btl_vader_single_copy_mechanism", "none"),
         mca("orte_abort_on_non_zero_status", "1"),
     ]
@@ -181,6 +182,8 @@ def _prrte_defaults(mpi: MpiImplementation, placement: Placement) -> List[MpiOpt
     options = _common(placement)
     if mpi.prefix:
         options.append(valued("prefix", mpi.prefix))
+    if placement.shared_cores:
+        options.append(mca("btl", "^ofi"))
     if placement.network_interface:
         options += [
             mca("btl_tcp_if_include", placement.network_interface),
@@ -192,5 +195,5 @@ def _prrte_defaults(mpi: MpiImplementation, placement: Placement) -> List[MpiOpt
 
 
 def _idle(placement: Placement) -> List[MpiOption]:
-    """A waiting rank that spins takes the core from the rank it waits for, when hosts share cores."""
+    """What serves hosts that share one machine's cores: a waiting rank gives its core to the rank that it waits for."""
     return [mca("mpi_yield_when_idle", "1")] if placement.shared_cores else []

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from hvdsm.compose.environment import rank_environment
+from hvdsm.compose.place import rank_environment
 
 ACK_SECONDS = 5.0
 # Variables of the MPI runtime; they come from mpirun's daemon and differ from rank to rank.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from typing import Union
+from typing import TYPE_CHECKING, Dict, Union
 
 from hvdsm.compose.failure import headline
-from hvdsm.container import launcher as launching
-from hvdsm.container import worker as working
 from hvdsm.container.conductor import launch_failure
-from hvdsm.container.config import base_paths, read_config, read_settings
+from hvdsm.container.config import ContainerConfig, Settings, base_paths, read_config, read_settings
 from hvdsm.container.loop import Loop
 from hvdsm.container.relay import Output
 from hvdsm.container.report import write_outcome
 from hvdsm.errors import HvdsmError
 from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import FAILED
+
+if TYPE_CHECKING:
+    from hvdsm.container.launcher import Launcher
+    from hvdsm.container.worker import Worker
 
 USAGE = """usage: hvdsm-train
 
@@ -41,20 +42,14 @@ def main() -> int:
         output.close()
 
 
-def _run(output: Output, environ: dict[str, str]) -> JobOutcome:
+def _run(output: Output, environ: Dict[str, str]) -> JobOutcome:
     paths = base_paths(environ)
     outcome_file = environ.get("HVDSM_OUTCOME_FILE")
     try:
         settings = read_settings(environ)
         config = read_config(paths, environ)
         loop = Loop()
-        host: Union[launching.Launcher, working.Worker]
-        if config.cluster.is_launcher:
-            host = launching.Launcher(loop, output, config, settings, environ)
-            loop.on_signals(launching.handlers(host))
-        else:
-            host = working.Worker(loop, output, config, settings, environ)
-            loop.on_signals(working.handlers(host))
+        host = _role(loop, output, config, settings, environ)
     except HvdsmError as error:
         outcome = JobOutcome("training-job", FAILED, error.exit_code, failure=launch_failure(str(error), error.exit_code, 0.0))
         output.say(f"error: {error}")
@@ -68,6 +63,8 @@ def _run(output: Output, environ: dict[str, str]) -> JobOutcome:
         failure = launch_failure(str(error), error.exit_code, 0.0, host=config.cluster.current_host)
         host.outcome = JobOutcome(config.job.name, FAILED, error.exit_code, failure=failure)
     except Exception as error:
+        import traceback
+
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         failure = launch_failure(
             f"a defect of hvdsm: {type(error).__name__}: {error}", 1, 0.0, host=config.cluster.current_host, tail=text
@@ -83,6 +80,23 @@ def _run(output: Output, environ: dict[str, str]) -> JobOutcome:
     else:
         output.say(f"job {outcome.status.lower()} ({outcome.seconds:.2f} s)")
     return outcome
+
+
+def _role(
+    loop: Loop, output: Output, config: ContainerConfig, settings: Settings, environ: Dict[str, str]
+) -> Union[Launcher, Worker]:
+    """This host's role; only its own modules are imported, since every host pays for its start."""
+    if config.cluster.is_launcher:
+        from hvdsm.container import launcher
+
+        first = launcher.Launcher(loop, output, config, settings, environ)
+        loop.on_signals(launcher.handlers(first))
+        return first
+    from hvdsm.container import worker
+
+    other = worker.Worker(loop, output, config, settings, environ)
+    loop.on_signals(worker.handlers(other))
+    return other
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ from hvdsm.backends.local.machine import look_at_machine, mpirun_on_hosts
 from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
 from hvdsm.backends.local.stage import WORK, Stage, source_target
 from hvdsm.compose.arguments import program_command, unpack_arguments
-from hvdsm.compose.environment import HostFacts, Paths, difference, rank_environment, sm_environment, user_arguments
+from hvdsm.compose.environment import HostFacts, Paths, difference, sm_environment, user_arguments
 from hvdsm.compose.hostfile import job_hostfile
 from hvdsm.compose.mask import MASK, mask_arguments, mask_mapping, mask_request
 from hvdsm.compose.mpirun import job_command
+from hvdsm.compose.place import rank_environment
 from hvdsm.compose.ssh import ssh_config
 from hvdsm.container.facts import probe_mpi
 from hvdsm.container.mpirun import mpi4py_variables
