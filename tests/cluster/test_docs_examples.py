@@ -25,10 +25,10 @@ DOCUMENTS = [
 RUN_BY_TEST_DOCS = r"hvdsm (launch|cluster)\b"
 # Commands that are not run as they stand, and why.
 NOT_RUN = {
-    r"make (demo|setup|test)\b": "installs, compiles or runs these very tests; continuous integration and tests/packaging run them",
+    r"make (demo|setup|test)\b": "installs and compiles for minutes, or runs these very tests",
     r"make check\b": "runs these tests' neighbours; `make test` begins with it",
     r"\. \.venv/bin/activate$": "sets the shell that a reader types in; the tests use that environment already",
-    r"pip install '/path/to/hvdsm\[local\]'$": "installs from the network; tests/packaging installs the package",
+    r"pip install '/path/to/hvdsm\[local\]'$": "installs Open MPI from the network; tests/packaging installs the bare package",
 }
 SCRIPT = """
 from mpi4py import MPI

@@ -9,8 +9,10 @@ import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Set
 
-import hvdsm
+import click
 import pytest
+
+import hvdsm
 from hvdsm import errors
 from hvdsm.cli.app import app
 from hvdsm.cli.launch import command
@@ -52,7 +54,7 @@ def test_options_of_launch() -> None:
 
 def test_commands() -> None:
     said = set(re.findall(r"^\| `hvdsm ([a-z]+)", README.read_text(), re.MULTILINE))
-    assert said == set(app.list_commands(None))
+    assert said == set(app.list_commands(click.Context(app)))
 
 
 def test_exit_codes() -> None:
