@@ -101,7 +101,7 @@ def main(argv: List[str]) -> int:
     steps.say()
     steps.say(f"test accuracy: {accuracy:.4f} (at least {LEAST_ACCURACY} is expected)")
     steps.say(f"model:         {model}")
-    steps.say(f"request:       {os.path.join(results, 'request.json')} (what would be sent to SageMaker)")
+    steps.say(f"request:       {os.path.join(results, 'request.json')} (the CreateTrainingJob request that was carried out)")
     steps.say(f"whole demo:    {time.monotonic() - start:.0f} s")
     return 0 if accuracy >= LEAST_ACCURACY else 1
 

@@ -68,6 +68,7 @@ class Display:
             lines.append(f"whole log: {job_dir}/logs/{outcome.failure.host}.log")
         if outcome.failure is not None:
             lines.append(f"failure text: {job_dir}/output/failure")
+        lines = [part for line in lines for part in line.split("\n")]
         if not self.colour:
             return "".join([f"hvdsm: {title}\n", *(f"hvdsm: | {line}\n" for line in lines)])
         from io import StringIO
