@@ -83,3 +83,19 @@ def finished(code: int, out: bytes, err: bytes, output: Path) -> Launched:
     except ValueError:
         raise AssertionError(f"exit code {code}, no JSON in {out!r}; its output was:\n{err.decode('utf-8', 'replace')}") from None
     return Launched(code, outcome, err, output / outcome.get("job_name", "none"))
+
+
+def as_activated(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run this Python with some words in a folder, as in an activated environment: its own directory is first on PATH."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment({"PATH": path}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+    )

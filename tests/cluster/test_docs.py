@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
 import pytest
-from launching import ROOT, environment
+from launching import ROOT, as_activated
 
 pytestmark = pytest.mark.cluster
 
@@ -42,19 +40,7 @@ def test_a_command_of_the_documentation(tmp_path: Path, where: str, words: List[
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "numbers.txt").write_text("1 2 3\n")
     (tmp_path / "examples").symlink_to(os.path.join(ROOT, "examples"))
-    # The directory of the test's own Python first, as in an activated environment.
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    done = subprocess.run(
-        [sys.executable, "-m", "hvdsm", *words[1:]],
-        cwd=tmp_path,
-        env=environment({"PATH": path}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = as_activated(["-m", "hvdsm", *words[1:]], tmp_path)
     assert done.returncode == (1 if "--fail-rank" in words else 0), done.stdout
 
 

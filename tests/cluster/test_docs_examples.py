@@ -5,15 +5,12 @@ The ``hvdsm`` commands themselves are run by ``test_docs.py``.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Iterator, Tuple
 
 import pytest
-from launching import ROOT, environment
+from launching import ROOT, as_activated
 
 pytestmark = pytest.mark.cluster
 
@@ -61,18 +58,7 @@ def commands() -> Iterator[Tuple[str, str]]:
 def test_a_python_example_of_the_documentation(tmp_path: Path, where: str, text: str) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "example.py").write_text(text)
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    done = subprocess.run(
-        [sys.executable, "example.py"],
-        cwd=tmp_path,
-        env=environment({"PATH": path}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = as_activated(["example.py"], tmp_path)
     assert done.returncode == 0, done.stdout
     if "hvdsm.launch(" in text:
         assert "completed in" in done.stdout and "{'algo-1': 2, 'algo-2': 2}" in done.stdout, done.stdout
