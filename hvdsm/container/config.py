@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.compose.arguments import is_packed_key, unpack_arguments
 from hvdsm.compose.environment import Paths
 from hvdsm.errors import ConfigError
-from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED, Cluster, Distribution, InstanceGroup, TrainingJob
+from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED, Cluster, Distribution, InstanceGroup, RoleProcess, Supervision, TrainingJob
 
 LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "warn": 30, "info": 20, "debug": 10, "notset": 0}
 
 
 @dataclass(frozen=True)
 class ContainerConfig:
-    """Everything that this host was told: paths, cluster, job, the raw documents and hvdsm's own settings."""
+    """Everything that this host was told: paths, cluster, job, and the raw documents.
+
+    A framework function may replace the script's ``arguments``, add ``variables`` to the environment of ranks, and ask for
+    ``roles``: processes of this host beside the ranks.
+    """
 
     paths: Paths
     cluster: Cluster
@@ -26,6 +30,9 @@ class ContainerConfig:
     input_data_config: Mapping[str, Any]
     log_level: int
     framework_module: Optional[str]
+    arguments: Optional[Tuple[str, ...]] = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    roles: Tuple[RoleProcess, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ def read_config(paths: Paths, environ: Mapping[str, str]) -> ContainerConfig:
         channels=tuple(sorted(inputs)),
         extra_arguments=extra,
         submit_directory=_optional(reserved.get("sagemaker_submit_directory")),
+        supervision=supervision(reserved),
     )
     return ContainerConfig(
         paths=paths,
@@ -154,6 +162,33 @@ def distribution(reserved: Mapping[str, Any]) -> Distribution:
             world_size=_count(reserved, "sagemaker_mpi_num_processes"),
         )
     return Distribution(kind=TORCH_DISTRIBUTED if torch else NONE, processes_per_host=own)
+
+
+def supervision(reserved: Mapping[str, Any]) -> Supervision:
+    """Time limits and restarts, from the ``sagemaker_hvdsm_*`` hyperparameters; 0 switches one off.
+
+    Raises:
+        ConfigError: a number cannot be read.
+    """
+
+    def number(key: str) -> float:
+        value = reserved.get(key)
+        try:
+            found = float(str(value)) if value not in (None, "") else 0.0
+        except ValueError:
+            found = -1.0
+        if not 0 <= found < float("inf"):
+            raise ConfigError(f"{value!r} is not a number of 0 or more", where=f"hyperparameter {key}")
+        return found
+
+    restarts = number("sagemaker_hvdsm_max_restarts")
+    if restarts != int(restarts):
+        raise ConfigError(f"{restarts:g} is not a whole number", where="hyperparameter sagemaker_hvdsm_max_restarts")
+    return Supervision(
+        timeout=number("sagemaker_hvdsm_timeout") or None,
+        hang_timeout=number("sagemaker_hvdsm_hang_timeout") or None,
+        max_restarts=int(restarts),
+    )
 
 
 def _true(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Frozen records shared by all layers; no I/O, standard library only, Python 3.8 and later."""
 
 from hvdsm.model.cluster import Cluster, Host, InstanceGroup
-from hvdsm.model.job import DISTRIBUTIONS, MPI, NONE, TORCH_DISTRIBUTED, Distribution, TrainingJob
+from hvdsm.model.job import DISTRIBUTIONS, MPI, NONE, TORCH_DISTRIBUTED, Distribution, RoleProcess, Supervision, TrainingJob
 from hvdsm.model.mpi import MpiImplementation
 from hvdsm.model.outcome import JobOutcome, RankFailure
 
@@ -17,5 +17,7 @@ __all__ = [
     "JobOutcome",
     "MpiImplementation",
     "RankFailure",
+    "RoleProcess",
+    "Supervision",
     "TrainingJob",
 ]

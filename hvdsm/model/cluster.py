@@ -36,11 +36,20 @@ class Cluster:
     instance_type: str = "local"
     current_group: str = "homogeneousCluster"
     instance_groups: Tuple[InstanceGroup, ...] = ()
+    distribution_groups: Tuple[str, ...] = ()
+
+    @property
+    def distribution_hosts(self) -> Tuple[str, ...]:
+        """The hosts that run ranks together: those of the distribution groups, in the order of ``hosts``; all without groups."""
+        if not self.distribution_groups:
+            return self.hosts
+        chosen = {host for group in self.instance_groups if group.name in self.distribution_groups for host in group.hosts}
+        return tuple(host for host in self.hosts if host in chosen)
 
     @property
     def launcher(self) -> str:
-        """The host that runs mpirun: the first one."""
-        return self.hosts[0]
+        """The host that runs mpirun: the first of the distribution hosts."""
+        return self.distribution_hosts[0]
 
     @property
     def is_launcher(self) -> bool:
@@ -49,5 +58,6 @@ class Cluster:
 
     @property
     def node_rank(self) -> int:
-        """Index of this host among the hosts, 0 for the launcher."""
-        return self.hosts.index(self.current_host)
+        """Index of this host among the distribution hosts, 0 for the launcher; on any other host its index among all."""
+        hosts = self.distribution_hosts
+        return (hosts if self.current_host in hosts else self.hosts).index(self.current_host)

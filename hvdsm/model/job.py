@@ -26,6 +26,33 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class Supervision:
+    """When a job is ended or started again.
+
+    Attributes:
+        timeout: seconds that the whole job may take; None is no limit.
+        hang_timeout: seconds without a line of output and without progress from any rank; None is no limit.
+        max_restarts: how often the ranks are started again after a failure.
+    """
+
+    timeout: Optional[float] = None
+    hang_timeout: Optional[float] = None
+    max_restarts: int = 0
+
+
+@dataclass(frozen=True)
+class RoleProcess:
+    """A process beside the ranks of this host, such as a parameter server: started before them, ended after them.
+
+    ``variables`` are set over the environment that ranks have.
+    """
+
+    name: str
+    command: Tuple[str, ...]
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """A training job as the container reads it from its configuration files.
 
@@ -41,3 +68,4 @@ class TrainingJob:
     channels: Tuple[str, ...] = ()
     extra_arguments: Tuple[str, ...] = ()
     submit_directory: Optional[str] = None
+    supervision: Supervision = Supervision()

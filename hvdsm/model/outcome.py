@@ -16,6 +16,8 @@ KIND_SIGNAL = "signal"
 KIND_HOST_LOST = "host-lost"
 KIND_TIMEOUT = "timeout"
 KIND_LAUNCH = "launch"
+KIND_HANG = "hang"
+KIND_ROLE = "role"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class RankFailure:
     """Why a job failed: the first failing rank, or what kept ranks from running (``rank`` is None then).
 
     ``time`` is seconds since the epoch on the launcher's clock; ``exit_code`` 128+N for signal N.  ``reported`` says that the
-    script told of it before it ended; otherwise the end itself was seen.
+    script told of it before it ended; otherwise the end itself was seen.  ``evidence`` is what the host measured of it: the
+    counters of its memory limit after a SIGKILL, a rank's state in ``/proc`` when it hangs.
     """
 
     kind: str
@@ -38,6 +41,7 @@ class RankFailure:
     output_tail: str = ""
     reported: bool = False
     time: float = 0.0
+    evidence: str = ""
 
     @property
     def who(self) -> str:
@@ -52,7 +56,7 @@ class JobOutcome:
     """How a job ended.
 
     ``phases`` maps a phase's name to the seconds from the start of the job until it was reached.
-    ``ranks_per_host`` counts the ranks that really ran on each host.
+    ``ranks_per_host`` counts the ranks that really ran on each host; ``restarts`` how often they were started again.
     """
 
     job_name: str
@@ -66,6 +70,7 @@ class JobOutcome:
     warnings: Tuple[str, ...] = ()
     output_dir: Optional[str] = None
     model_dir: Optional[str] = None
+    restarts: int = 0
 
     @property
     def ok(self) -> bool:
