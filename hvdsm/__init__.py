@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hvdsm.api import distribution, launch
     from hvdsm.errors import HvdsmError
     from hvdsm.model import JobOutcome, RankFailure
-    from hvdsm.training import TrainingEnv, is_rank_zero, rank_zero_only, training_env
+    from hvdsm.training import TrainingEnv, is_rank_zero, progress, rank_zero_only, training_env
 
 __all__ = [
     "HvdsmError",
@@ -30,6 +30,7 @@ __all__ = [
     "distribution",
     "is_rank_zero",
     "launch",
+    "progress",
     "rank_zero_only",
     "training_env",
 ]
@@ -43,6 +44,7 @@ _HOME = {
     "TrainingEnv": "hvdsm.training",
     "training_env": "hvdsm.training",
     "is_rank_zero": "hvdsm.training",
+    "progress": "hvdsm.training",
     "rank_zero_only": "hvdsm.training",
 }
 

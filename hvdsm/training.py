@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import functools
 import json
+import mmap
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Tuple, TypeVar
+
+from hvdsm.container.progress import RECORD, progress_path
 
 Result = TypeVar("Result")
 
@@ -25,7 +29,8 @@ _LOCAL_WORLD_SIZE = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCA
 class TrainingEnv:
     """The job as one rank sees it.
 
-    ``channels`` maps a channel's name to its directory, ``hyperparameters`` are decoded; ``hosts`` has the launcher first.
+    ``channels`` maps a channel's name to its directory, ``hyperparameters`` are decoded; ``hosts`` has the launcher first;
+    ``restart_count`` says how often the ranks of this job were started again.
     """
 
     rank: int = 0
@@ -44,6 +49,7 @@ class TrainingEnv:
     num_gpus: int = 0
     network_interface: str = ""
     checkpoint_dir: str = "/opt/ml/checkpoints"
+    restart_count: int = 0
 
     @property
     def is_rank_zero(self) -> bool:
@@ -81,6 +87,7 @@ def training_env(environ: Optional[Mapping[str, str]] = None) -> TrainingEnv:
         num_gpus=_number(variables, ("SM_NUM_GPUS",), 0),
         network_interface=variables.get("SM_NETWORK_INTERFACE_NAME", ""),
         checkpoint_dir=base + "/checkpoints",
+        restart_count=_number(variables, ("HVDSM_RESTART_COUNT",), 0),
     )
 
 
@@ -106,6 +113,31 @@ def rank_zero_only(function: Callable[..., Result]) -> Callable[..., Optional[Re
         return function(*args, **kwargs) if is_rank_zero() else None
 
     return call
+
+
+def progress(step: int) -> None:
+    """Tell the job that this rank has reached a step, a whole number that grows; costs no system call.
+
+    A job with a hang time limit (``sagemaker_hvdsm_hang_timeout``) counts it as a sign of life and names the ranks that are
+    behind; one with restarts (``sagemaker_hvdsm_max_restarts``) counts a greater step as progress.  Outside of a job it does
+    nothing.
+    """
+    record = _progress_record()
+    if record is not None:
+        RECORD.pack_into(record, 0, int(step), time.monotonic())
+
+
+@functools.lru_cache(maxsize=None)
+def _progress_record() -> Optional[mmap.mmap]:
+    session, rank = os.environ.get("HVDSM_SESSION"), os.environ.get("HVDSM_RANK")
+    if not session or not rank or not os.path.isdir(session):
+        return None
+    descriptor = os.open(progress_path(session, int(rank)), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.ftruncate(descriptor, RECORD.size)
+        return mmap.mmap(descriptor, RECORD.size)
+    finally:
+        os.close(descriptor)
 
 
 def _number(variables: Mapping[str, str], names: Tuple[str, ...], default: int) -> int:

@@ -13,6 +13,7 @@ from hvdsm.version import __version__
 _COMMANDS = {
     "launch": ("hvdsm.cli.launch", "Run a training script on hosts of this machine, as a SageMaker training job would."),
     "cluster": ("hvdsm.cli.cluster", "Start hosts and run a command, or a shell, on the first one."),
+    "bundle": ("hvdsm.cli.bundle", "Make the container program as one file, for images that do not have hvdsm."),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Mapping, Optional, Sequence, Tuple
 
+from hvdsm.compose.fabric import efa_variables
 from hvdsm.compose.options import (
     MpiOption,
     exported_names,
@@ -19,6 +20,8 @@ from hvdsm.compose.options import (
 from hvdsm.model import MpiImplementation
 
 FORWARDED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
+# By name only: a value on a command line can be read by every user of the machine.
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,16 @@ def job_command(
     *,
     python: str,
     hosts: Sequence[str],
-    slots: int,
+    slots: Sequence[int],
     world_size: Optional[int],
     session: str,
     interface: str,
     custom_options: str,
     environ: Mapping[str, str],
     rehearsal: bool,
+    instance_type: str = "local",
+    efa_device: bool = False,
+    contract: Sequence[str] = (),
     more_variables: Sequence[Tuple[str, str]] = (),
 ) -> MpirunCommand:
     """The mpirun command of a job, from what the launcher knows: the container runs it, a dry run shows it.
@@ -105,28 +111,30 @@ def job_command(
         command: the user's command, run under :mod:`hvdsm.container.rank`.
         python: the interpreter.
         hosts: all hosts, the launcher first.
-        slots: processes a host.
-        world_size: number of ranks where it is not slots times hosts.
+        slots: processes of each host.
+        world_size: number of ranks where it is not the sum of slots.
         session: the job's session directory, the same on every host; ``hostfile`` and ``ssh_config`` are in it.
         interface: network interface between the hosts.
         custom_options: the user's ``custom_mpi_options``.
         environ: the container's environment.
         rehearsal: whether the hosts share one machine's cores.
+        instance_type: the launcher's instance type, which tells whether NCCL goes over EFA.
+        efa_device: whether the launcher has an EFA device.
+        contract: names of the variables of the container's contract, ``SM_HOSTS`` and so on, set in mpirun's environment.
         more_variables: further names and values for ``-x``; those that the environment sets are left out.
 
     Raises:
         MpiError: the custom options cannot be read.
     """
     alone = len(hosts) == 1
-    variables = [("HVDSM_SESSION", session), *((name, value) for name, value in more_variables if name not in environ)]
-    if "NCCL_DEBUG" not in environ:
-        variables.append(("NCCL_DEBUG", "INFO"))
-    if not alone and "NCCL_SOCKET_IFNAME" not in environ:
-        variables.append(("NCCL_SOCKET_IFNAME", interface))
+    wanted = [*more_variables, ("NCCL_DEBUG", "INFO"), ("NCCL_MIN_NRINGS", "4"), *efa_variables(instance_type, efa_device)]
+    if not alone:
+        wanted.append(("NCCL_SOCKET_IFNAME", interface))
+    variables = [("HVDSM_SESSION", session), *((name, value) for name, value in wanted if name not in environ)]
     placement = Placement(
         hosts=tuple(hosts),
-        slots=slots,
-        world_size=world_size or slots * len(hosts),
+        slots=max(slots),
+        world_size=world_size or sum(slots),
         hostfile=f"{session}/hostfile",
         network_interface=None if alone else interface,
         ssh_agent=() if alone else ("ssh", "-F", f"{session}/ssh_config"),
@@ -138,7 +146,7 @@ def job_command(
         rank_program(python, command),
         custom_options=custom_options,
         variables=variables,
-        present=[name for name in FORWARDED if name in environ],
+        present=[*(name for name in (*FORWARDED, *CREDENTIALS) if name in environ), *contract],
     )
 
 

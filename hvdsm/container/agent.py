@@ -6,32 +6,56 @@ It is told what to do by messages ``{"do": …}`` and says what happened by mess
 from __future__ import annotations
 
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional
+import time
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-import hvdsm
-from hvdsm.compose.environment import sm_environment, user_arguments
+from hvdsm.compose.environment import HostFacts, user_arguments
 from hvdsm.compose.mpirun import rank_program
-from hvdsm.container import source
+from hvdsm.compose.torchrun import torchrun_command
+from hvdsm.container import source, stacks
+from hvdsm.container.checkpoints import fingerprint
 from hvdsm.container.config import ContainerConfig, Settings
-from hvdsm.container.facts import host_facts, network_interface
+from hvdsm.container.facts import host_facts
+from hvdsm.container.hook import RUNNER
+from hvdsm.container.hostenv import host_environment, too_long, with_hvdsm
 from hvdsm.container.loop import Loop
+from hvdsm.container.rank import is_python
 from hvdsm.container.ranks import RankServer, end_processes
+from hvdsm.container.roles import Roles
 from hvdsm.container.ssh import SshServer, free_port, make_keys, write_files
+from hvdsm.container.starter import Starter
+from hvdsm.container.zombies import reap_orphans
 from hvdsm.errors import HvdsmError
-from hvdsm.model import MPI, NONE
+from hvdsm.model import MPI
 
 Message = Dict[str, Any]
 SECRET = ("HVDSM_JOB_TOKEN",)
+STACK_SECONDS = 2.0
+# Before the ranks start again; the heartbeat stands still as long.
+ROLES_LEAVE_SECONDS = 2.0
+ACTIVITY_SECONDS = 0.5
+
+
+def write_hook(session: str) -> None:
+    """Put the files into the session that reach Python programs below a shell entry point; see :mod:`hvdsm.container.hook`."""
+    directory = os.path.join(session, "hook")
+    os.mkdir(directory)
+    for name, module in (("sitecustomize.py", "hook.py"), (RUNNER, "script.py")):
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(pkgutil.get_data("hvdsm.container", module) or b"")
 
 
 class Agent:
     """Does what the conductor of the job asks of this host.
 
-    ``emit`` gets messages for the conductor, ``emit_lines`` the tagged lines of this host's ranks.
+    ``emit`` gets messages for the conductor, ``emit_lines`` the tagged lines of this host's ranks; ``say`` gets
+    text, and a prefix where it is not our own.
     """
 
     def __init__(
@@ -43,40 +67,64 @@ class Agent:
         *,
         emit: Callable[[Message], None],
         emit_lines: Callable[[bytes], None],
-        say: Callable[[str], None],
+        say: Callable[..., None],
     ) -> None:
         self.loop = loop
         self.config = config
         self.settings = settings
         self.environ = {name: value for name, value in environ.items() if name not in SECRET}
         self.host = config.cluster.current_host
-        self.facts = host_facts(environ)
+        self.in_distribution = self.host in config.cluster.distribution_hosts
+        self.facts = HostFacts()
         self.emit = emit
         self.emit_lines = emit_lines
         self.say = say
         self.session: Optional[str] = None
         self.command: List[str] = []
+        self.environment: Dict[str, str] = {}
         self.ranks: Optional[RankServer] = None
         self.sshd: Optional[SshServer] = None
+        self._python_path: Tuple[str, ...] = ()
+        self._setup: Message = {}
+        self._restart = 0
         self._spawned: List[subprocess.Popen[bytes]] = []
+        self.roles = Roles(loop, self.host, on_event=self._rank_event, on_lines=emit_lines)
+        self._torchrun = Starter(loop, "torchrun", say)
 
-    def prepare(self) -> Message:
-        """Bring the source and make the keys; returns what this host announces to the launcher.
+    # ------------------------------------------------------------------ before the others are there
 
-        Raises:
-            HvdsmError: something that the job needs is not here.
+    def prepare(self, done: Callable[[Message], None]) -> None:
+        """Bring the source and make the keys, in a thread; then call ``done`` with what this host announces.
+
+        What went wrong is announced as ``error`` and ``exit_code``.
         """
-        paths = self.config.paths
+        self.session = tempfile.mkdtemp(prefix="hvdsm-", dir="/tmp")
+        self.loop.in_thread(lambda: partial(done, self._prepared()))
+
+    def _prepared(self) -> Message:
+        try:
+            return self._prepare()
+        except HvdsmError as error:
+            return {"host": self.host, "error": str(error), "exit_code": error.exit_code}
+        except OSError as error:
+            return {"host": self.host, "error": f"{error.filename or self.session}: {error.strerror}", "exit_code": 78}
+
+    def _prepare(self) -> Message:
+        assert self.session is not None
+        paths, job = self.config.paths, self.config.job
+        self.facts = host_facts(self.environ)
         for directory in (paths.code, paths.model, paths.output_data):
             os.makedirs(directory, exist_ok=True)
-        self.say(source.fetch(paths, self.config.job.submit_directory))
-        self.command = source.entry_command(paths, self.config.job.program, user_arguments(self.config.job))
-        self.session = tempfile.mkdtemp(prefix="hvdsm-", dir="/tmp")
+        self.say(source.fetch(paths, job.submit_directory))
+        arguments = user_arguments(job) if self.config.arguments is None else self.config.arguments
+        self.command = source.entry_command(paths, job.program, list(arguments))
         announcement: Message = {"host": self.host, "slots": self.facts.slots, "port": 0, "host_key": "", "client_key": ""}
-        if self.config.job.distribution.kind == MPI and len(self.config.cluster.hosts) > 1:
+        if job.distribution.kind == MPI and self.in_distribution and len(self.config.cluster.distribution_hosts) > 1:
             announcement["host_key"], announcement["client_key"] = make_keys(self.session)
             announcement["port"] = free_port()
         return announcement
+
+    # ------------------------------------------------------------------ what the conductor asks for
 
     def handle(self, message: Message) -> None:
         """Do one thing for the conductor; what goes wrong is said to it, not raised."""
@@ -86,10 +134,16 @@ class Agent:
                 self._set_up(message)
             elif do == "spawn":
                 self._spawn(message)
+            elif do == "torchrun":
+                self._run_torchrun(message)
             elif do == "signal" and self.ranks:
                 self.ranks.signal(int(message["signal"]))
             elif do == "ack" and self.ranks:
                 self.ranks.acknowledge(int(message["rank"]))
+            elif do == "stacks":
+                self._dump_stacks()
+            elif do == "reset":
+                self._reset(int(message["restart"]))
         except HvdsmError as error:
             self.emit({"say": "error", "message": str(error), "exit_code": error.exit_code})
         except OSError as error:
@@ -102,87 +156,179 @@ class Agent:
             # The same path on every host, since ssh and mpirun name files by it.
             os.rename(self.session, session)
             self.session = session
+        self._setup = message
+        os.mkdir(os.path.join(session, stacks.DIRECTORY))
+        if not is_python(self.command):
+            write_hook(session)
+        self.environment = self._host_environment()
         self.ranks = RankServer(
             self.loop,
             session,
             self.host,
-            self._environment(message),
+            self.environment,
             self.config.paths.code,
-            on_event=self.emit,
+            on_event=self._rank_event,
             on_lines=self.emit_lines,
+            plain=not self.in_distribution,
         )
         self.ranks.exported = list(message.get("exported", ()))
-        if message["keys"]:
-            write_files(session, self.config.cluster.hosts, message["keys"], self.host)
-            self.sshd = SshServer(self.loop, session, self.environ, self._ssh_ready, self._ssh_ended)
+        self._start_roles()
+        if self.config.job.supervision.hang_timeout:
+            self.loop.every(ACTIVITY_SECONDS, self._tell_activity)
+        if message["keys"] and self.in_distribution:
+            write_files(session, self.config.cluster.distribution_hosts, message["keys"], self.host)
+            self.sshd = SshServer(self.loop, session, self.environ, self._ready, self._ssh_ended)
         else:
-            self.emit({"say": "ready"})
+            self._ready()
 
-    def _ssh_ready(self) -> None:
-        self.emit({"say": "ready"})
-
-    def _ssh_ended(self, said: str) -> None:
-        self.emit({"say": "error", "message": f"sshd ended: {said}", "exit_code": 78})
-
-    def _environment(self, message: Message) -> Dict[str, str]:
-        """The environment of this host's ranks: the container's own, and everything of the contract."""
-        config, cluster = self.config, self.config.cluster
-        code, root = config.paths.code, os.path.dirname(os.path.dirname(os.path.abspath(hvdsm.__file__)))
-        entries = [code, *(entry for entry in self.environ.get("PYTHONPATH", "").split(":") if entry and entry != code)]
-        if os.path.basename(root) not in ("site-packages", "dist-packages") and root not in entries:
-            entries.append(root)
-        environment = {
-            **self.environ,
-            **sm_environment(
-                config.job,
-                cluster,
-                self.facts,
-                paths=config.paths,
-                resource_config=config.resource_config,
-                input_data_config=config.input_data_config,
-                framework_module=config.framework_module,
-                log_level=config.log_level,
-            ),
-            "PYTHONPATH": ":".join(entries),
-            "CURRENT_HOST": cluster.current_host,
-            "SAGEMAKER_JOB_NAME": config.job.name,
-            "HVDSM_SESSION": str(message["session"]),
-            "HVDSM_NODE_RANK": str(cluster.node_rank),
-        }
-        region = config.job.reserved.get("sagemaker_region") or self.environ.get("AWS_REGION")
-        if region:
-            environment["SAGEMAKER_REGION"] = str(region)
-        if config.job.distribution.kind != NONE:
-            environment.setdefault("MASTER_ADDR", str(message["master_address"]))
-            environment.setdefault("MASTER_PORT", str(message["master_port"]))
-            if len(cluster.hosts) > 1:
-                interface = network_interface(cluster.network_interface)
-                for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
-                    environment.setdefault(name, interface)
+    def _host_environment(self) -> Dict[str, str]:
+        environment = host_environment(
+            self.config,
+            self.facts,
+            self.environ,
+            session=str(self.session),
+            master_address=str(self._setup["master_address"]),
+            master_port=int(self._setup["master_port"]),
+            python_path=self._python_path,
+            restart=self._restart,
+        )
+        for name in too_long(environment):
+            self.say(f"warning: {name} is left out: no program can be started with {len(environment[name])} bytes in a variable")
+            del environment[name]
         return environment
 
-    def _spawn(self, message: Message) -> None:
-        """Start this host's ranks without mpirun."""
-        assert self.session is not None
-        for place in message["ranks"]:
-            environment = {
-                **self.environ,
-                "HVDSM_SESSION": self.session,
-                **{f"HVDSM_{key.upper()}": str(value) for key, value in place.items()},
-                **({"HVDSM_PLAIN": "1"} if message.get("plain") else {}),
-            }
-            self._spawned.append(
-                subprocess.Popen(
-                    rank_program(sys.executable, self.command),
-                    stdin=subprocess.DEVNULL,
-                    cwd=self.session,
-                    env=with_hvdsm(environment),
-                )
-            )
+    def _tell_activity(self) -> None:
+        if self.ranks and self.ranks.ranks:
+            self.emit({"say": "activity", "ranks": self.ranks.activity(), "run": self._restart})
 
-    def reap(self) -> None:
-        """Collect ended children; as PID 1 also those that others left."""
+    def _start_roles(self) -> None:
+        for role in self.config.roles:
+            self.roles.start(role, self.environment, self.config.paths.code)
+            self.say(f"process {role.name} started: {role.command[0]}")
+
+    def _rank_event(self, event: Message) -> None:
+        self.emit({**event, "run": self._restart})
+
+    def _ready(self) -> None:
+        told = {}
+        if self.config.job.supervision.max_restarts:
+            step = self.ranks.best_step() if self.ranks else None
+            told = {"checkpoints": fingerprint(self.config.paths.base + "/checkpoints"), "step": step}
+        self.emit({"say": "ready", **told})
+
+    def _ssh_ended(self, said: str) -> None:
+        if self.ranks and self.ranks.running:
+            # Connections that stand have processes of their own; nobody connects any more.
+            self.say(f"warning: sshd ended: {said}")
+        else:
+            self.emit({"say": "error", "message": f"sshd ended: {said}", "exit_code": 78})
+
+    # ------------------------------------------------------------------ ranks
+
+    def _spawn(self, message: Message) -> None:
+        """Start the script plainly, as one process."""
+        assert self.session is not None
+        place = {key: message[key] for key in ("rank", "local_rank", "world_size", "local_world_size")}
+        environment = {
+            **self.environ,
+            "HVDSM_SESSION": self.session,
+            **{f"HVDSM_{key.upper()}": str(value) for key, value in place.items()},
+            "HVDSM_PLAIN": "1",
+        }
+        self._spawned.append(
+            subprocess.Popen(
+                rank_program(sys.executable, self.command),
+                stdin=subprocess.DEVNULL,
+                cwd=self.session,
+                env=with_hvdsm(environment),
+            )
+        )
+
+    def _run_torchrun(self, message: Message) -> None:
+        assert self.session is not None
+        command = torchrun_command(
+            sys.executable,
+            rank_program(sys.executable, self.command),
+            hosts=int(message["hosts"]),
+            node_rank=int(message["node_rank"]),
+            processes=int(message["processes"]),
+            master_address=self.environment["MASTER_ADDR"],
+            master_port=int(self.environment["MASTER_PORT"]),
+        )
+        interfaces = {name: self.environment[name] for name in ("GLOO_SOCKET_IFNAME",) if name in self.environment}
+        environment = with_hvdsm({**self.environ, **interfaces, "HVDSM_SESSION": self.session})
+        self._torchrun.start(command, environment, self.session)
+
+    def _dump_stacks(self) -> None:
+        assert self.session is not None and self.ranks is not None
+        session, ranks = self.session, self.ranks
+        asked, deadline = stacks.ask(session), time.monotonic() + STACK_SECONDS
+
+        def look(before: Mapping[Tuple[int, int], int]) -> None:
+            now = stacks.written(session, asked)
+            if (asked and all(now.values()) and now == before) or not asked or time.monotonic() > deadline:
+                self._tell_stacks(stacks.collect(session, asked, ranks.children()), dict(ranks.children()))
+            else:
+                self.loop.later(0.1, lambda: look(now))
+
+        look({})
+
+    def _tell_stacks(self, found: Mapping[int, str], children: Mapping[int, int]) -> None:
+        told = []
+        for rank, text in sorted(found.items()):
+            tag = f"[{self.ranks.label(rank) if self.ranks else rank}] "
+            self.emit_lines("".join(f"{tag}stack: {line}\n" for line in text.split("\n")).encode(errors="replace"))
+            told.append({"rank": rank, "text": text, "stopped": stacks.state(children[rank]).startswith("T")})
+        self.emit({"say": "stacks", "ranks": told, "run": self._restart})
+
+    def _reset(self, restart: int) -> None:
+        """The ranks' run is over and all have ended: make this host ready for the next one."""
+        assert self.session is not None and self.ranks is not None
+        self._torchrun.close()
+        self.roles.close(ROLES_LEAVE_SECONDS)
+        end_processes(self.session)
+        self.reap()
+        self._spawned.clear()
+        own = os.path.join(self.config.paths.output, "failure")
+        if os.path.exists(own):
+            os.unlink(own)
+            self.say("the script's failure file of the run before is removed")
+        self._restart = restart
+        self.environment = self._host_environment()
+        ready = self.ranks.best_step()
+        self.ranks.reset(self.environment)
+        self._start_roles()
+        told = {"checkpoints": fingerprint(self.config.paths.base + "/checkpoints"), "step": ready}
+        if self.sshd and self.sshd.process.poll() is not None:
+            self.sshd = SshServer(
+                self.loop, self.session, self.environ, lambda: self.emit({"say": "ready", **told}), self._ssh_ended
+            )
+        else:
+            self.emit({"say": "ready", **told})
+
+    # ------------------------------------------------------------------ ends
+
+    def pause(self, paused: bool) -> None:
+        """Let ranks and roles wait while their lines cannot go on, or go on."""
+        if self.ranks:
+            self.ranks.pause(paused)
+        self.roles.pause(paused)
+
+    def reap(self, *others: Optional[subprocess.Popen[bytes]]) -> None:
+        """Collect ended children; as PID 1 also those that others left.  ``others`` are children of this program too."""
         self._spawned = [process for process in self._spawned if process.poll() is None]
+        self.roles.reap()
+        if self._torchrun.just_ended() and self._torchrun.code:
+            self.emit({"say": "starter", "code": self._torchrun.code, "tail": self._torchrun.tail, "run": self._restart})
+        if os.getpid() == 1 and self.ranks is not None:
+            own = [
+                *self._spawned,
+                *self.roles.processes,
+                self._torchrun.process,
+                self.sshd.process if self.sshd else None,
+                *others,
+            ]
+            reap_orphans({process.pid: process for process in own if process is not None})
 
     def close(self) -> None:
         """End everything of the job on this host and remove the session directory."""
@@ -190,17 +336,10 @@ class Agent:
             self.ranks.close()
         if self.sshd:
             self.sshd.close()
+        self.roles.close()
         if self.session:
             end_processes(self.session)
+            self._torchrun.close()
             for process in self._spawned:
                 process.wait()
             shutil.rmtree(self.session, ignore_errors=True)
-
-
-def with_hvdsm(environ: Mapping[str, str]) -> Dict[str, str]:
-    """The environment in which another Python finds this hvdsm, also when it is not installed."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(hvdsm.__file__)))
-    path = environ.get("PYTHONPATH", "")
-    if os.path.basename(root) in ("site-packages", "dist-packages") or root in path.split(":"):
-        return dict(environ)
-    return {**environ, "PYTHONPATH": f"{path}:{root}" if path else root}

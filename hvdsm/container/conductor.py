@@ -5,17 +5,18 @@ No I/O: the launcher feeds it events and asks.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from hvdsm.compose.failure import ENDED_BY_MPIRUN, first_cause
+from hvdsm.compose.failure import ENDED_BY_MPIRUN, first_cause, signal_name
 from hvdsm.errors import EXIT_CONFIG
-from hvdsm.model import JobOutcome, RankFailure
+from hvdsm.model import Distribution, JobOutcome, RankFailure
 from hvdsm.model.outcome import (
     COMPLETED,
     FAILED,
     KIND_EXCEPTION,
     KIND_EXIT,
     KIND_LAUNCH,
+    KIND_ROLE,
     KIND_SIGNAL,
     STOPPED,
 )
@@ -24,15 +25,24 @@ EXIT_STOPPED = 143
 
 
 class Ledger:
-    """The ranks of a job by their events."""
+    """One run of a job's ranks, by their events.
 
-    def __init__(self, job_name: str, hosts: Sequence[str]) -> None:
+    Args:
+        job_name: name of the job.
+        hosts: all hosts.
+        plain: hosts outside of the distribution, each with one process of the script; their processes are numbered after
+            the ranks.
+    """
+
+    def __init__(self, job_name: str, hosts: Sequence[str], plain: Sequence[str] = ()) -> None:
         self.job_name = job_name
         self.hosts = tuple(hosts)
+        self.plain = tuple(plain)
         self.world_size = 0
         self.started: Dict[int, str] = {}
         self.ended: Dict[int, int] = {}
         self.failures: List[RankFailure] = []
+        self._reported: Set[int] = set()
         self.stopping = False
         self.phases: Dict[str, float] = {}
         self.warnings: List[str] = []
@@ -40,18 +50,20 @@ class Ledger:
     def on_started(self, host: str, event: Mapping[str, Any]) -> None:
         """A rank runs on a host."""
         self.started[int(event["rank"])] = host
-        self.world_size = max(self.world_size, int(event["world_size"]))
+        if host not in self.plain:
+            self.world_size = max(self.world_size, int(event["world_size"]))
 
     def on_failure(self, host: str, event: Mapping[str, Any], now: float) -> None:
         """A rank reports an exception or an exit code from inside of the script."""
         exception = event.get("exception")
+        self._reported.add(int(event["rank"]))
         self._add(
             RankFailure(
                 kind=KIND_EXCEPTION if exception else KIND_EXIT,
                 message=str(event.get("message") or ""),
                 exit_code=int(event["exit_code"]),
                 host=host,
-                rank=int(event["rank"]),
+                rank=self._rank(host, event),
                 local_rank=int(event["local_rank"]),
                 exception=str(exception) if exception else None,
                 traceback=str(event.get("traceback") or ""),
@@ -65,7 +77,11 @@ class Ledger:
         """A rank's process has ended."""
         rank, code = int(event["rank"]), int(event["exit_code"])
         self.ended[rank] = code
-        if code == 0 or any(failure.rank == rank for failure in self.failures):
+        if code == 0 or rank in self._reported:
+            return
+        if event.get("exception"):
+            # Python behind a shell entry point told of it before the shell ended.
+            self.on_failure(host, event, now)
             return
         number = event.get("signal")
         self._add(
@@ -74,13 +90,18 @@ class Ledger:
                 message=ENDED_BY_MPIRUN if event.get("vanished") else str(event.get("message") or ""),
                 exit_code=code,
                 host=host,
-                rank=rank,
+                rank=self._rank(host, event),
                 local_rank=int(event["local_rank"]),
                 signal=int(number) if number else None,
                 output_tail=str(event.get("output_tail") or ""),
                 time=now,
+                evidence=str(event.get("evidence") or ""),
             )
         )
+
+    def _rank(self, host: str, event: Mapping[str, Any]) -> Optional[int]:
+        """The rank's number; a plain process of a host outside of the distribution has none."""
+        return None if host in self.plain else int(event["rank"])
 
     def fail(self, failure: RankFailure) -> None:
         """Something other than a rank failed."""
@@ -97,7 +118,12 @@ class Ledger:
     @property
     def all_started(self) -> bool:
         """Whether every rank of the world has started."""
-        return bool(self.started) and len(self.started) >= self.world_size
+        return bool(self.started) and len(self.started) >= self.world_size + len(self.plain) and self._worlds_begun
+
+    @property
+    def _worlds_begun(self) -> bool:
+        """Whether a rank of the distribution has told the size of the world."""
+        return self.world_size > 0 or len(self.plain) == len(self.hosts)
 
     @property
     def all_ended(self) -> bool:
@@ -122,7 +148,19 @@ class Ledger:
         """The failure that the job is said to have failed by."""
         return first_cause(self.failures)
 
-    def outcome(self, seconds: float) -> JobOutcome:
+    def check_placement(self, distribution: Distribution, say: Callable[[str], None]) -> None:
+        """Ranks that all sit on one host are the failure that ends as success; options that ask for it only get a warning."""
+        empty = [host for host, count in self.ranks_per_host().items() if not count]
+        if not self.started or not empty or self.failures:
+            return
+        message = f"no rank ran on {', '.join(empty)}; all {len(self.started)} ran on the other hosts"
+        if distribution.custom_mpi_options or distribution.world_size:
+            self.warnings.append(message + ", as the custom options ask")
+            say("warning: " + self.warnings[-1])
+        elif not self.stopping:
+            self.fail(launch_failure(message, EXIT_CONFIG, 0.0, host=empty[0]))
+
+    def outcome(self, seconds: float, restarts: int = 0) -> JobOutcome:
         """The outcome as things stand."""
         failure = None if self.stopping else self.cause()
         if self.stopping:
@@ -141,12 +179,28 @@ class Ledger:
             phases=dict(self.phases),
             seconds=round(seconds, 3),
             warnings=tuple(self.warnings),
+            restarts=restarts,
         )
 
 
 def launch_failure(message: str, exit_code: int, now: float, *, host: Optional[str] = None, tail: str = "") -> RankFailure:
     """A failure that is no rank's."""
     return RankFailure(kind=KIND_LAUNCH, message=message, exit_code=exit_code, host=host, output_tail=tail, time=now)
+
+
+def role_failure(host: str, event: Mapping[str, Any], now: float) -> RankFailure:
+    """A process beside the ranks has ended by another code than 0 before they had."""
+    number, code = event.get("signal"), int(event["exit_code"])
+    how = f"was killed by {signal_name(int(number))}" if number else f"ended with exit code {code}"
+    return RankFailure(
+        KIND_ROLE,
+        f"the process {event['name']} {how} before the ranks had ended",
+        code,
+        host=host,
+        signal=int(number) if number else None,
+        output_tail=str(event["output_tail"]),
+        time=now,
+    )
 
 
 def mpirun_verdict(code: int, started: int, tail: str, options: str = "") -> Tuple[str, int]:

@@ -85,8 +85,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def read_config(paths: Paths, environ: Mapping[str, str]) -> ContainerConfig:
-    """The configuration of this host.
+def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bool = True) -> ContainerConfig:
+    """The configuration of this host; a framework function does without a program (``require_program=False``).
 
     Raises:
         ConfigError: a file is missing or cannot be read, or a hyperparameter is wrong.
@@ -97,7 +97,7 @@ def read_config(paths: Paths, environ: Mapping[str, str]) -> ContainerConfig:
     decoded = {key: value if is_packed_key(key) else decode(value) for key, value in raw.items()}
     reserved = {key: value for key, value in decoded.items() if key.startswith("sagemaker_")}
     program = str(reserved.get("sagemaker_program") or environ.get("SAGEMAKER_PROGRAM") or "")
-    if not program:
+    if require_program and not program:
         raise ConfigError(
             "no entry point is named",
             where="hyperparameter sagemaker_program or variable SAGEMAKER_PROGRAM",

@@ -7,8 +7,10 @@ import itertools
 import os
 import selectors
 import signal
+import threading
 import time
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterable, List, Tuple
 
 Callback = Callable[[], None]
 
@@ -35,6 +37,8 @@ class Loop:
         self._signals: Dict[int, Callback] = {}
         self._wakeup: Tuple[int, int] = (-1, -1)
         self._stopped = False
+        self._posted: Deque[Callback] = deque()
+        self._post: Tuple[int, int] = (-1, -1)
 
     def watch(self, descriptor: Any, events: int, callback: Callable[[int], object]) -> None:
         """Call ``callback(ready events)`` whenever the descriptor is ready; replaces an earlier watch of it."""
@@ -64,6 +68,24 @@ class Loop:
             self.later(seconds, again)
 
         self.later(seconds, again)
+
+    def in_thread(self, work: Callable[[], Callback]) -> None:
+        """Run blocking work in a thread of its own; the callback that it returns is then called in this thread."""
+        if self._post[0] < 0:
+            self._post = os.pipe()
+            os.set_blocking(self._post[0], False)
+            self.watch(self._post[0], selectors.EVENT_READ, self._take_posted)
+
+        def run() -> None:
+            self._posted.append(work())
+            os.write(self._post[1], b"\0")
+
+        threading.Thread(target=run, name="hvdsm-work", daemon=True).start()
+
+    def _take_posted(self, _events: int) -> None:
+        os.read(self._post[0], 4096)
+        while self._posted:
+            self._posted.popleft()()
 
     def on_signals(self, handlers: Dict[int, Callback]) -> None:
         """Call back after a signal, outside of the signal handler.  Only in the main thread."""

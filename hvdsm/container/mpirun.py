@@ -1,51 +1,81 @@
-"""mpirun on the launcher: finds Open MPI, composes the command, runs it and hears it."""
+"""mpirun on the launcher: finds Open MPI, writes the hostfile and composes the command."""
 
 from __future__ import annotations
 
 import os
-import selectors
-import subprocess
+import re
 import sys
-from typing import List, Optional, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from hvdsm.compose.hostfile import job_hostfile
 from hvdsm.compose.mpirun import MpirunCommand, job_command
-from hvdsm.container.agent import Agent, with_hvdsm
+from hvdsm.container.agent import Agent
 from hvdsm.container.config import ContainerConfig, Settings
-from hvdsm.container.facts import network_interface, probe_mpi
-from hvdsm.container.loop import Loop
-from hvdsm.container.relay import Output
+from hvdsm.container.facts import network_interface
+from hvdsm.container.hostenv import with_hvdsm
 from hvdsm.model import MpiImplementation
 
-LEAVE_SECONDS = 0.2
-TAIL = 8192
+# mpirun reads "=" in a name as the beginning of a value, and blanks it cannot send.
+_PLAIN_NAME = re.compile(r"^SM_[A-Za-z0-9_.-]+$")
 
 
-def compose(config: ContainerConfig, settings: Settings, agent: Agent, session: str) -> MpirunCommand:
+def compose(
+    config: ContainerConfig, settings: Settings, agent: Agent, mpi: MpiImplementation, slots: Sequence[int]
+) -> MpirunCommand:
     """Write the hostfile and compose the mpirun command of a job; a wrong option is known before anything starts.
 
+    Args:
+        config: what the platform wrote.
+        settings: hvdsm's own settings.
+        agent: the launcher's agent, prepared.
+        mpi: the installation.
+        slots: processes of each host of the distribution.
+
     Raises:
-        MpiError: there is no Open MPI, or the custom options cannot be read.
+        MpiError: the custom options cannot be read.
     """
-    hosts, distribution = config.cluster.hosts, config.job.distribution
-    slots = distribution.processes_per_host or agent.facts.slots
+    hosts, session = config.cluster.distribution_hosts, str(agent.session)
     with open(os.path.join(session, "hostfile"), "w", encoding="utf-8") as file:
         file.write(job_hostfile(hosts, slots))
-    mpi = probe_mpi(settings.mpirun, agent.environ)
     return job_command(
         mpi,
         agent.command,
         python=sys.executable,
         hosts=hosts,
         slots=slots,
-        world_size=distribution.world_size,
+        world_size=config.job.distribution.world_size,
         session=session,
         interface=network_interface(config.cluster.network_interface),
-        custom_options=distribution.custom_mpi_options,
+        custom_options=config.job.distribution.custom_mpi_options,
         environ=with_hvdsm(agent.environ),
         rehearsal=settings.rehearsal,
+        instance_type=config.cluster.instance_type,
+        efa_device=efa_device(),
+        contract=contract_names(agent.environment),
         more_variables=mpi4py_variables(mpi, sys.prefix),
     )
+
+
+def contract_names(environment: Mapping[str, str]) -> List[str]:
+    """Names of the contract's variables, which mpirun sends on as other launchers do."""
+    return sorted(name for name in environment if _PLAIN_NAME.match(name))
+
+
+def efa_device(root: str = "/") -> bool:
+    """Whether this host has an Elastic Fabric Adapter."""
+    try:
+        return any(name.startswith("efa") for name in os.listdir(os.path.join(root, "sys/class/infiniband")))
+    except OSError:
+        return False
+
+
+def mpirun_environment(agent: Agent) -> Dict[str, str]:
+    """The environment of mpirun: the container's own, with the contract's variables that it sends on.
+
+    Search paths stay those of the container: a module of the user's code must not shadow what rank wrappers import.
+    """
+    contract = {name: agent.environment[name] for name in contract_names(agent.environment)}
+    return with_hvdsm({**agent.environ, **contract, "HVDSM_SESSION": str(agent.session)})
 
 
 def mpi4py_variables(mpi: MpiImplementation, python_prefix: str) -> List[Tuple[str, str]]:
@@ -58,82 +88,3 @@ def mpi4py_variables(mpi: MpiImplementation, python_prefix: str) -> List[Tuple[s
     if os.path.realpath(prefix) == os.path.realpath(python_prefix) or not os.path.exists(library):
         return []
     return [("MPI4PY_LIBMPI", library)]
-
-
-class Mpirun:
-    """The running mpirun; what it says goes to the log with ``mpirun: `` in front, and its end is kept in :attr:`tail`."""
-
-    def __init__(self, loop: Loop, output: Output, agent: Agent) -> None:
-        self._loop = loop
-        self._output = output
-        self._agent = agent
-        self._process: Optional[subprocess.Popen[bytes]] = None
-        self._said = b""
-        self._quiet = False
-        self.ended = False
-
-    def start(self, command: MpirunCommand) -> None:
-        """Start it in a session of its own, so that no terminal's signal reaches it past the program."""
-        environ = with_hvdsm({**self._agent.environ, "HVDSM_SESSION": str(self._agent.session)})
-        self._process = subprocess.Popen(
-            command.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self._agent.session,
-            env=environ,
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._loop.watch(self._process.stdout, selectors.EVENT_READ, lambda _events: self._hear())
-
-    @property
-    def code(self) -> int:
-        """Mpirun's exit code, negative for a signal; 0 while it runs."""
-        return (self._process.returncode or 0) if self._process else 0
-
-    @property
-    def tail(self) -> str:
-        """The last 8 KiB that it said."""
-        return self._said.decode(errors="replace")
-
-    def just_ended(self) -> bool:
-        """Whether it has ended since the last time this was asked."""
-        if self._process is None or self.ended or self._process.poll() is None:
-            return False
-        self.ended = True
-        while self._hear():
-            pass
-        return True
-
-    def _hear(self) -> bool:
-        assert self._process is not None and self._process.stdout is not None
-        data = self._process.stdout.read(1 << 16)
-        if not data:
-            if data == b"":
-                self._loop.unwatch(self._process.stdout)
-            return False
-        self._said = (self._said + data)[-TAIL:]
-        if not self._quiet:
-            self._output.say(data.decode(errors="backslashreplace"), prefix="mpirun: ")
-        return True
-
-    def terminate(self) -> None:
-        """The job is over: end it if it has not ended; what it says of that is no news."""
-        self._quiet = True
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-
-    def close(self) -> None:
-        """Wait a moment for its end, then kill it."""
-        if self._process is None:
-            return
-        assert self._process.stdout is not None
-        self._loop.unwatch(self._process.stdout)
-        try:
-            self._process.wait(LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()

@@ -21,7 +21,9 @@ from hvdsm.compose.place import rank_environment
 
 ACK_SECONDS = 5.0
 # Variables of the MPI runtime; they come from mpirun's daemon and differ from rank to rank.
-_MPI_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "OPAL_", "PMI_", "HVDSM_", "ORTE_", "IPATH_")
+_MPI_PREFIXES = ("OMPI_", "PMIX_", "PRTE_", "OPAL_", "PMI_", "HVDSM_", "ORTE_", "IPATH_", "TORCHELASTIC_", "ROLE_", "GROUP_")
+# What torchrun tells its processes besides.
+_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "TORCH_NCCL_ASYNC_ERROR_HANDLING", "NCCL_ASYNC_ERROR_HANDLING")
 _JOINED = ("PATH", "LD_LIBRARY_PATH")
 _PLACE = (
     ("rank", ("HVDSM_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")),
@@ -34,6 +36,8 @@ _PLACE = (
 def place(environ: Mapping[str, str]) -> Dict[str, int]:
     """Rank, local rank, world size and local world size of this process; 0, 0, 1, 1 when nobody says."""
     default = {"rank": 0, "local_rank": 0, "world_size": 1, "local_world_size": 1}
+    if "TORCHELASTIC_RUN_ID" in environ:
+        return {key: int(environ[key.upper()]) for key in default}
     return {key: int(next((environ[name] for name in names if name in environ), default[key])) for key, names in _PLACE}
 
 
@@ -43,8 +47,9 @@ def merged_environment(host: Mapping[str, str], mpi: Mapping[str, str], exported
     Search paths that mpirun's daemon added (its own libraries) are kept after the host's.
     """
     merged = dict(host)
+    told = _TORCHRUN if "TORCHELASTIC_RUN_ID" in mpi else ()
     for name, value in mpi.items():
-        if name in exported or name.startswith(_MPI_PREFIXES):
+        if name in exported or name in told or name.startswith(_MPI_PREFIXES):
             merged[name] = value
         elif name in _JOINED:
             # An empty entry would be the working directory.
@@ -53,9 +58,14 @@ def merged_environment(host: Mapping[str, str], mpi: Mapping[str, str], exported
     return merged
 
 
+def is_python(program: Sequence[str]) -> bool:
+    """Whether the program is a Python script or module, run by the Python that runs hvdsm."""
+    return len(program) > 1 and program[0] == sys.executable and (program[1].endswith(".py") or program[1] == "-m")
+
+
 def child_command(program: Sequence[str]) -> List[str]:
     """The command of the child: a Python script is run under :mod:`hvdsm.container.script`, which reports its exceptions."""
-    if len(program) > 1 and program[0] == sys.executable and (program[1].endswith(".py") or program[1] == "-m"):
+    if is_python(program):
         return [sys.executable, "-m", "hvdsm.container.script", *program[1:]]
     return list(program)
 
@@ -117,6 +127,10 @@ def run(program: Sequence[str], environ: Mapping[str, str]) -> int:
     if "HVDSM_PLAIN" not in environ:
         environment.update(rank_environment(**where, node_rank=int(environment.get("HVDSM_NODE_RANK", "0"))))
     environment.update({f"HVDSM_{key.upper()}": str(value) for key, value in where.items()})
+    hook = os.path.join(session, "hook")
+    if not is_python(program) and os.path.isdir(hook):
+        environment["HVDSM_BELOW_SHELL"] = "1"
+        environment["PYTHONPATH"] = ":".join(filter(None, [hook, environment.get("PYTHONPATH", "")]))
     try:
         child = subprocess.Popen(
             child_command(program),

@@ -15,9 +15,11 @@ import signal
 import socket
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.container.loop import Loop
+from hvdsm.container.memory import evidence, read_counters
+from hvdsm.container.progress import forget_progress, read_progress
 from hvdsm.container.relay import LineTagger
 
 Event = Dict[str, Any]
@@ -28,14 +30,17 @@ READ_BYTES = 1 << 20
 class LocalRank:
     """One rank on this host, from the connection of its wrapper to the end of its output."""
 
-    def __init__(self, hello: Event, connection: socket.socket, pipe: int, host: str) -> None:
+    def __init__(self, hello: Event, connection: socket.socket, pipe: int, label: str) -> None:
         self.rank = int(hello["rank"])
         self.local_rank = int(hello["local_rank"])
         self.connection = connection
         self.pipe = pipe
-        self.tagger = LineTagger(self.rank, host)
+        self.tagger = LineTagger(label)
         self.child: Optional[int] = None
         self.ended = False
+        self.heard = time.monotonic()
+        self.memory = read_counters()
+        self.exception: Event = {}
 
     @property
     def tail(self) -> str:
@@ -46,7 +51,8 @@ class LocalRank:
 class RankServer:
     """Serves the ranks of this host.
 
-    ``on_event`` gets ``{"say": "started" | "failure" | "exited", …}``; ``on_lines`` gets tagged lines.
+    ``on_event`` gets ``{"say": "started" | "failure" | "exited", …}``; ``on_lines`` gets tagged lines.  ``plain`` says that
+    this host runs the script outside of the distribution: its lines carry the host's name alone.
     """
 
     def __init__(
@@ -59,9 +65,12 @@ class RankServer:
         *,
         on_event: Callable[[Event], None],
         on_lines: Callable[[bytes], None],
+        plain: bool = False,
     ) -> None:
         self._loop = loop
+        self._session = session
         self._host = host
+        self._plain = plain
         self._environment = dict(environment)
         self._directory = directory
         self._on_event = on_event
@@ -98,6 +107,12 @@ class RankServer:
         elif "failure" in message:
             # A rank that reports from inside of the script waits for the answer: its end must not be seen before its report.
             self._report(message["failure"], reader.connection)
+        elif "exception" in message:
+            # Python behind a shell entry point: it is a failure only if the shell then ends with another code than 0.
+            rank = self.ranks.get(int(message["exception"]["rank"]))
+            if rank is not None:
+                rank.exception = {key: message["exception"].get(key, "") for key in ("exception", "message", "traceback")}
+            reader.connection.send(b'{"ack": true}\n')
 
     def _started(self, reader: _Lines, hello: Event) -> None:
         read, write = os.pipe()
@@ -106,7 +121,8 @@ class RankServer:
         except OSError:
             pass
         os.set_blocking(read, False)
-        rank = LocalRank(hello, reader.connection, read, self._host)
+        label = self._host if self._plain else f"{int(hello['rank'])},{self._host}"
+        rank = LocalRank(hello, reader.connection, read, label)
         self.ranks[rank.rank] = rank
         answer = {"environment": self._environment, "directory": self._directory, "exported": self.exported}
         reader.connection.setblocking(True)
@@ -127,7 +143,10 @@ class RankServer:
             self._drain(rank)
             event = dict(message["exited"])
             if event.get("exit_code"):
+                event.update(rank.exception)
                 event["output_tail"] = rank.tail
+                if event.get("signal") == signal.SIGKILL:
+                    event["evidence"] = evidence(rank.memory, read_counters())
                 self._waiting[rank.rank] = rank.connection
             self._on_event({"say": "exited", **event})
 
@@ -206,7 +225,8 @@ class RankServer:
             rank.pipe = -1
             self._on_lines(rank.tagger.finish())
             return False
-        self._on_lines(rank.tagger.feed(data, time.monotonic()))
+        rank.heard = time.monotonic()
+        self._on_lines(rank.tagger.feed(data, rank.heard))
         return True
 
     def _drain(self, rank: LocalRank) -> None:
@@ -214,6 +234,44 @@ class RankServer:
         while self._read(rank):
             pass
         self._on_lines(rank.tagger.finish())
+
+    def activity(self) -> List[Event]:
+        """Each running rank: rank, local_rank, idle (seconds since its last output or progress), step (None if never told)."""
+        now, found = time.monotonic(), []
+        for rank in self.ranks.values():
+            if not rank.ended:
+                told = read_progress(self._session, rank.rank)
+                last = max(rank.heard, told[1]) if told else rank.heard
+                idle = 0.0 if self._paused else now - last
+                step = told[0] if told else None
+                found.append({"rank": rank.rank, "local_rank": rank.local_rank, "idle": round(idle, 3), "step": step})
+        return found
+
+    def best_step(self) -> Optional[int]:
+        """The greatest step that a rank of this host has reported in this run."""
+        told = [read_progress(self._session, rank) for rank in self.ranks]
+        return max((step for step, _ in filter(None, told)), default=None)
+
+    def children(self) -> List[Tuple[int, int]]:
+        """(rank, process id of its program) of the ranks that run."""
+        return [(rank.rank, rank.child) for rank in self.ranks.values() if rank.child and not rank.ended]
+
+    def label(self, rank: int) -> str:
+        """The tag of a rank's lines, without the brackets."""
+        return self._host if self._plain else f"{rank},{self._host}"
+
+    def reset(self, environment: Mapping[str, str]) -> None:
+        """Forget the ranks of the run that is over; the next ones get this environment."""
+        for rank in self.ranks.values():
+            self._drain(rank)
+            if rank.pipe >= 0:
+                self._loop.unwatch(rank.pipe)
+                os.close(rank.pipe)
+                rank.pipe = -1
+        forget_progress(self._session, list(self.ranks))
+        self.ranks.clear()
+        self._waiting.clear()
+        self._environment = dict(environment)
 
     def _flush_partial(self) -> None:
         now = time.monotonic()

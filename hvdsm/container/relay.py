@@ -12,14 +12,14 @@ TAIL = 8 << 10
 
 
 class LineTagger:
-    """Puts ``[rank,host] `` in front of each line of one rank's output.
+    """Puts ``[label] `` in front of each line of one process's output; a rank's label is ``rank,host``.
 
     A line up to 8 MiB travels whole.  A longer one, a partial line that ends in a carriage return, and (by :meth:`overdue`) a
-    partial line older than a second go in pieces marked ``[rank,host]~ ``: the next record of that rank continues the line.
+    partial line older than a second go in pieces marked ``[label]~ ``: the next record of that label continues the line.
     """
 
-    def __init__(self, rank: int, host: str) -> None:
-        name = f"[{rank},{host}]".encode()
+    def __init__(self, label: str) -> None:
+        name = f"[{label}]".encode()
         self._tag = name + b" "
         self._piece = name + b"~ "
         self._partial: List[bytes] = []

@@ -22,6 +22,7 @@ from hvdsm.errors import ConfigError
 FIRST_RETRY = 0.02
 LAST_RETRY = 1.0
 CONNECT_SECONDS = 5.0
+GREETING_SECONDS = 30.0
 REMIND_SECONDS = 30.0
 
 
@@ -36,14 +37,25 @@ def _same(expected: str, given: object) -> bool:
 
 
 class Listener:
-    """The launcher's side.  ``on_join(host, announcement, connection)`` is called for each worker that proved itself."""
+    """The launcher's side.
+
+    ``on_join(host, announcement, connection)`` is called for each worker that proved itself, ``on_refused(address, why)`` for
+    each connection that did not; the other side is told why.
+    """
 
     def __init__(
-        self, loop: Loop, workers: Sequence[str], port: int, token: str, on_join: Callable[[str, Message, Connection], None]
+        self,
+        loop: Loop,
+        workers: Sequence[str],
+        port: int,
+        token: str,
+        on_join: Callable[[str, Message, Connection], None],
+        on_refused: Callable[[str, str], None] = lambda _address, _why: None,
     ) -> None:
         self._loop = loop
         self._token = token
         self._on_join = on_join
+        self._on_refused = on_refused
         self.missing: Set[str] = set(workers)
         self._greeting: List[Connection] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -70,6 +82,13 @@ class Listener:
         connection.on_message = lambda message: self._greeted(connection, nonce, message)
         self._greeting.append(connection)
         connection.send({"nonce": nonce})
+        self._loop.later(GREETING_SECONDS, lambda: self._give_up(connection))
+
+    def _give_up(self, connection: Connection) -> None:
+        """A peer that says nothing must not hold a connection for ever."""
+        if connection in self._greeting:
+            self._greeting.remove(connection)
+            connection.close()
 
     def _greeted(self, connection: Connection, nonce: str, message: Message) -> None:
         announcement = message.get("announce")
@@ -77,10 +96,18 @@ class Listener:
             announcement = {}
         host = announcement.get("host")
         expected = proof(self._token, "worker", nonce, announcement)
-        if not isinstance(host, str) or host not in self.missing or not _same(expected, message.get("proof")):
+        why = ""
+        if not _same(expected, message.get("proof")):
+            why = "it does not know this job's token"
+        elif not isinstance(host, str) or host not in self.missing:
+            why = f"{host!r} is no host of this job, or has joined before"
+        if why:
             self._greeting.remove(connection)
-            connection.close()
+            self._on_refused(connection.peer, why)
+            connection.send({"refused": why})
+            connection.when_drained(connection.close)
             return
+        assert isinstance(host, str)
         self.missing.discard(host)
         self._greeting.remove(connection)
         connection.max_frame = MAX_FRAME
@@ -97,7 +124,10 @@ class Listener:
 
 
 class Joiner:
-    """A worker's side: tries until the launcher answers, or the deadline; ``on_joined(connection)`` or ``on_failed(why)``."""
+    """A worker's side: tries until the launcher answers, or the deadline; ``on_joined(connection)`` or ``on_failed(why)``.
+
+    ``refused`` says afterwards that the launcher answered and did not want this host.
+    """
 
     def __init__(
         self,
@@ -125,6 +155,7 @@ class Joiner:
         self._delay = FIRST_RETRY
         self._reason = "no answer"
         self._expired = False
+        self.refused = False
         self._connection: Optional[Connection] = None
         self._deadline = loop.later(timeout, self._expire)
         self._try()
@@ -154,6 +185,12 @@ class Joiner:
         connection.on_message = lambda answer: self._answered(connection, nonce, answer)
 
     def _answered(self, connection: Connection, nonce: str, message: Message) -> None:
+        if message.get("refused"):
+            connection.close()
+            self._deadline.cancel()
+            self.refused = True
+            self._on_failed(f"the launcher {self._address[0]} refused this host: {str(message['refused'])[:500]}")
+            return
         if not _same(proof(self._token, "launcher", nonce, {}), message.get("proof")):
             connection.close()
             self._deadline.cancel()

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Dict, Union
+from typing import Dict
 
+from hvdsm.compose.environment import Paths
 from hvdsm.compose.failure import headline
+from hvdsm.compose.inherited import clean_environment, is_stock_module
 from hvdsm.container.conductor import launch_failure
-from hvdsm.container.config import ContainerConfig, Settings, base_paths, read_config, read_settings
-from hvdsm.container.loop import Loop
+from hvdsm.container.config import base_paths, read_config, read_settings
+from hvdsm.container.part import perform
 from hvdsm.container.relay import Output
 from hvdsm.container.report import write_outcome
 from hvdsm.errors import HvdsmError
 from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import FAILED
-
-if TYPE_CHECKING:
-    from hvdsm.container.launcher import Launcher
-    from hvdsm.container.worker import Worker
+from hvdsm.version import __version__
 
 USAGE = """usage: hvdsm-train
 
@@ -33,47 +32,28 @@ def main() -> int:
     if sys.argv[1:2] and sys.argv[1] in ("-h", "--help"):
         sys.stdout.write(USAGE)
         return 0
-    environ = dict(os.environ)
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"hvdsm, version {__version__}\n")
+        return 0
+    environ, notes = clean_environment(os.environ)
     output = Output(1)
     try:
-        outcome = _run(output, environ)
-        return outcome.exit_code
+        for note in notes:
+            output.say(note)
+        return _run(output, environ).exit_code
     finally:
         output.close()
 
 
 def _run(output: Output, environ: Dict[str, str]) -> JobOutcome:
-    paths = base_paths(environ)
-    outcome_file = environ.get("HVDSM_OUTCOME_FILE")
+    paths, outcome_file = base_paths(environ), environ.get("HVDSM_OUTCOME_FILE")
     try:
-        settings = read_settings(environ)
-        config = read_config(paths, environ)
-        loop = Loop()
-        host = _role(loop, output, config, settings, environ)
+        outcome = _train(output, paths, environ)
     except HvdsmError as error:
         outcome = JobOutcome("training-job", FAILED, error.exit_code, failure=launch_failure(str(error), error.exit_code, 0.0))
         output.say(f"error: {error}")
         write_outcome(outcome, paths, outcome_file, output.say)
         return outcome
-    try:
-        host.start()
-        if host.outcome is None:
-            loop.run()
-    except HvdsmError as error:
-        failure = launch_failure(str(error), error.exit_code, 0.0, host=config.cluster.current_host)
-        host.outcome = JobOutcome(config.job.name, FAILED, error.exit_code, failure=failure)
-    except Exception as error:
-        import traceback
-
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        failure = launch_failure(
-            f"a defect of hvdsm: {type(error).__name__}: {error}", 1, 0.0, host=config.cluster.current_host, tail=text
-        )
-        host.outcome = JobOutcome(config.job.name, FAILED, 1, failure=failure)
-    finally:
-        host.close()
-    assert host.outcome is not None
-    outcome = host.outcome
     write_outcome(outcome, paths, outcome_file, output.say)
     if outcome.failure is not None:
         output.say(f"job failed: {headline(outcome.failure)}")
@@ -82,21 +62,19 @@ def _run(output: Output, environ: Dict[str, str]) -> JobOutcome:
     return outcome
 
 
-def _role(
-    loop: Loop, output: Output, config: ContainerConfig, settings: Settings, environ: Dict[str, str]
-) -> Union[Launcher, Worker]:
-    """This host's role; only its own modules are imported, since every host pays for its start."""
-    if config.cluster.is_launcher:
-        from hvdsm.container import launcher
+def _train(output: Output, paths: Paths, environ: Dict[str, str]) -> JobOutcome:
+    """The framework function's way where the image has one of its own, else the ordinary way."""
+    module = environ.get("SAGEMAKER_TRAINING_MODULE", "")
+    if is_stock_module(module):
+        output.say(f"SAGEMAKER_TRAINING_MODULE={module} is AWS's own and is left out: hvdsm does its work")
+        module = ""
+    settings = read_settings(environ)
+    config = read_config(paths, environ, require_program=not module)
+    if not module:
+        return perform(output, config, settings, environ)
+    from hvdsm.container import framework
 
-        first = launcher.Launcher(loop, output, config, settings, environ)
-        loop.on_signals(launcher.handlers(first))
-        return first
-    from hvdsm.container import worker
-
-    other = worker.Worker(loop, output, config, settings, environ)
-    loop.on_signals(worker.handlers(other))
-    return other
+    return framework.call(module, output, config, settings, environ)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,13 @@ class Connection:
     """A non-blocking stream of frames.
 
     ``on_message`` and ``on_lines`` are called for what arrives, ``on_close`` once with the reason when the stream ends.
-    ``heard`` is the monotonic time of the last byte.
+    ``heard`` is the monotonic time of the last byte, ``peer`` the other side's address.
     """
 
     def __init__(self, loop: Loop, sock: socket.socket, on_close: Callable[[str], None]) -> None:
         self.loop = loop
         self.sock = sock
+        self.peer = _peer(sock)
         self.heard = time.monotonic()
         self.max_frame = MAX_GREETING
         self.on_message: Callable[[Message], None] = lambda _message: None
@@ -161,3 +162,10 @@ class Connection:
         callback, self.on_close = self.on_close, None
         if callback:
             callback(reason)
+
+
+def _peer(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except (OSError, IndexError):
+        return "?"

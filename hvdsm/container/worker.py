@@ -14,9 +14,9 @@ from hvdsm.container.loop import Loop
 from hvdsm.container.relay import Output
 from hvdsm.container.rendezvous import Joiner
 from hvdsm.container.wire import Connection
-from hvdsm.errors import HvdsmError
+from hvdsm.errors import EXIT_CONFIG, EXIT_TIMEOUT
 from hvdsm.model import JobOutcome, RankFailure
-from hvdsm.model.outcome import FAILED, KIND_HOST_LOST, KIND_TIMEOUT, STOPPED
+from hvdsm.model.outcome import FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
 
 HEARTBEAT = 1.0
 MAX_BACKLOG = 16 << 20
@@ -34,16 +34,17 @@ class Worker:
         self.outcome: Optional[JobOutcome] = None
         self.agent = Agent(loop, config, settings, environ, emit=self._emit, emit_lines=self._lines, say=output.say)
         self._connection: Optional[Connection] = None
+        self._joiner: Optional[Joiner] = None
         self._stop_asked = False
 
     def start(self) -> None:
         """Prepare this host and join the launcher, which also hears of a preparation that failed."""
-        host = self.config.cluster.current_host
-        try:
-            announcement = self.agent.prepare()
-        except HvdsmError as error:
-            announcement = {"host": host, "error": str(error), "exit_code": error.exit_code}
-        Joiner(
+        self.agent.prepare(self._prepared)
+
+    def _prepared(self, announcement: Message) -> None:
+        if self.outcome is not None:
+            return
+        self._joiner = Joiner(
             self.loop,
             self.config.cluster.launcher,
             self.settings.rendezvous_port,
@@ -52,8 +53,13 @@ class Worker:
             timeout=self.settings.rendezvous_timeout,
             say=self.output.say,
             on_joined=self._joined,
-            on_failed=lambda why: self._end(RankFailure(KIND_TIMEOUT, why, 75, host=host, time=time.time())),
+            on_failed=self._not_joined,
         )
+
+    def _not_joined(self, why: str) -> None:
+        host, refused = self.config.cluster.current_host, self._joiner is not None and self._joiner.refused
+        kind, code = (KIND_LAUNCH, EXIT_CONFIG) if refused else (KIND_TIMEOUT, EXIT_TIMEOUT)
+        self._end(RankFailure(kind, why, code, host=host, time=time.time()))
 
     def _joined(self, connection: Connection) -> None:
         self._connection = connection
@@ -115,15 +121,15 @@ class Worker:
         connection = self._connection
         if connection is not None:
             connection.send_lines(lines)
-            if self.agent.ranks and (connection.backlog > MAX_BACKLOG or self.output.full):
-                self.agent.ranks.pause(True)
+            if connection.backlog > MAX_BACKLOG or self.output.full:
+                self.agent.pause(True)
                 connection.when_drained(self._resume)
 
     def _resume(self) -> None:
         if self.output.full:
             self.loop.later(0.02, self._resume)
-        elif self.agent.ranks:
-            self.agent.ranks.pause(False)
+        else:
+            self.agent.pause(False)
 
     def stop(self) -> None:
         """SIGTERM came here: the launcher passes it to all ranks of the job."""

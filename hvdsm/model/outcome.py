@@ -56,7 +56,8 @@ class JobOutcome:
     """How a job ended.
 
     ``phases`` maps a phase's name to the seconds from the start of the job until it was reached.
-    ``ranks_per_host`` counts the ranks that really ran on each host; ``restarts`` how often they were started again.
+    ``ranks_per_host`` counts the ranks that really ran on each host; ``restarts`` how often they were started again
+    in the same job; ``interruptions`` how often all hosts were taken from it and it was launched anew on others.
     """
 
     job_name: str
@@ -71,6 +72,7 @@ class JobOutcome:
     output_dir: Optional[str] = None
     model_dir: Optional[str] = None
     restarts: int = 0
+    interruptions: int = 0
 
     @property
     def ok(self) -> bool:

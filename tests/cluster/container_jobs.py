@@ -113,8 +113,10 @@ def start_job(
     return job
 
 
-def start_host(job: RunningJob, host: str, *, environment: Optional[Mapping[str, str]] = None) -> None:
-    """Start the container program on one host."""
+def start_host(
+    job: RunningJob, host: str, *, environment: Optional[Mapping[str, str]] = None, prefix: Sequence[str] = ()
+) -> None:
+    """Start the container program on one host; ``prefix`` are the words before ``-m``, in place of Python alone."""
     settings = {
         "HVDSM_REHEARSAL": "1",
         "HVDSM_OUTCOME_FILE": "/opt/ml/outcome.json",
@@ -124,4 +126,4 @@ def start_host(job: RunningJob, host: str, *, environment: Optional[Mapping[str,
         **(environment or {}),
     }
     with job.logs[host].open("wb") as log:
-        job.programs[host] = job.cluster.popen(host, [job.python, "-m", "hvdsm.container"], env=settings, stdout=log, stderr=log)
+        job.programs[host] = job.cluster.popen(host, [*(prefix or [job.python]), "-m", "hvdsm.container"], env=settings, stdout=log, stderr=log)

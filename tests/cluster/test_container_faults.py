@@ -205,7 +205,9 @@ def test_a_failure_file_of_the_script_is_kept(start: Start) -> None:
 def test_a_wrong_token_is_refused(start: Start) -> None:
     job = start("print('here')", late=("algo-2",), environment={"HVDSM_RENDEZVOUS_TIMEOUT": "3"})
     start_host(job, "algo-2", environment={"HVDSM_JOB_TOKEN": "another", "HVDSM_RENDEZVOUS_TIMEOUT": "3"})
-    assert set(job.codes().values()) == {75}, job.everything()
+    assert job.codes() == {"algo-1": 75, "algo-2": 78}, job.everything()
+    assert "does not know this job's token" in (job.failure("algo-2") or "")
+    assert "does not know this job's token" in (job.failure("algo-1") or "")
     assert "here" not in job.read("algo-1").replace("train.py", "")
 
 

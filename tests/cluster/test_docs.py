@@ -27,7 +27,7 @@ def commands() -> Iterator[Tuple[str, List[str]]]:
         for block in re.findall(r"```(?:sh|bash|console|text)\n(.*?)```", document.read_text(), re.DOTALL):
             for line in block.replace("\\\n", " ").splitlines():
                 text = line[2:] if line.startswith("$ ") else line
-                if re.match(r"hvdsm (launch|cluster)\b", text):
+                if re.match(r"hvdsm (launch|cluster|bundle)\b", text):
                     yield f"{document.parent.name}-{document.stem}", shlex.split(text, comments=True)
 
 

@@ -24,7 +24,7 @@ def command(version: tuple, custom: str) -> List[str]:
         ["python", "t.py"],
         python="python",
         hosts=("a", "b"),
-        slots=2,
+        slots=(2, 2),
         world_size=None,
         session="/tmp/s",
         interface="eth0",

@@ -24,7 +24,7 @@ def mpirun(version: Tuple[int, ...], hosts: Tuple[str, ...], custom: str) -> str
         ["/usr/bin/python3", "train.py", "--lr", "0.1", "a b"],
         python="/usr/bin/python3",
         hosts=hosts,
-        slots=2,
+        slots=[2] * len(hosts),
         world_size=None,
         session="/tmp/hvdsm-1",
         interface="eth0",
@@ -54,8 +54,8 @@ def test_ssh(golden: Golden) -> None:
 
 
 def test_hostfile() -> None:
-    assert hostfile(["algo-1", "algo-2"], 4) == "algo-1 slots=4\nalgo-2 slots=4\n"
-    assert job_hostfile(["algo-1"], 4) == "localhost slots=4\n"
+    assert hostfile(["algo-1", "algo-2"], [4, 4]) == "algo-1 slots=4\nalgo-2 slots=4\n"
+    assert job_hostfile(["algo-1"], [4]) == "localhost slots=4\n"
 
 
 def test_environment(golden: Golden) -> None:

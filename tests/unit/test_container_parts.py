@@ -42,7 +42,7 @@ def rejoined(records: bytes) -> bytes:
 
 @given(st.lists(st.binary(max_size=40), max_size=20), st.lists(st.booleans(), min_size=20, max_size=20))
 def test_the_relay_keeps_every_byte_in_order(chunks: List[bytes], pauses: List[bool]) -> None:
-    tagger, records = LineTagger(3, "algo-2"), b""
+    tagger, records = LineTagger("3,algo-2"), b""
     for index, chunk in enumerate(chunks):
         records += tagger.feed(chunk, index * 2.0)
         if pauses[index]:
@@ -54,7 +54,7 @@ def test_the_relay_keeps_every_byte_in_order(chunks: List[bytes], pauses: List[b
 
 
 def test_long_lines_travel_whole_up_to_eight_mebibytes() -> None:
-    tagger = LineTagger(3, "algo-2")
+    tagger = LineTagger("3,algo-2")
     line = b"x" * MAX_LINE
     assert tagger.feed(line, 0.0) == b""
     assert tagger.feed(b"\n", 0.0) == TAG + line + b"\n"
@@ -269,4 +269,4 @@ def test_garbage_does_no_harm() -> None:
 
 def test_a_host_without_the_token_is_refused() -> None:
     (why,) = rendezvous("wrong")
-    assert "did not answer" in why
+    assert "refused this host: it does not know this job's token" in why

@@ -115,7 +115,8 @@ def test_a_wrong_token_or_an_unknown_host_is_refused(host: str, token: str) -> N
     meeting.run()
     assert not meeting.joined
     assert not meeting.connected
-    assert "did not answer" in meeting.failed[0]
+    assert "refused this host" in meeting.failed[0]
+    assert ("token" in meeting.failed[0]) == (host == "b")
     assert meeting.listener is not None
     assert meeting.listener.missing == {"b"}
 
