@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional
 
 from hvdsm.compose.failure import headline
 from hvdsm.container.agent import Agent, Message
 from hvdsm.container.attempt import Attempt
 from hvdsm.container.conductor import Ledger, launch_failure, role_failure
 from hvdsm.container.config import ContainerConfig, Settings
-from hvdsm.container.facts import probe_mpi
 from hvdsm.container.gathering import Gathering
 from hvdsm.container.loop import Loop
-from hvdsm.container.mpirun import compose, mpirun_environment
 from hvdsm.container.relay import Output
 from hvdsm.container.restarts import Restarts
 from hvdsm.container.ssh import free_port
 from hvdsm.container.starter import Starter
+from hvdsm.container.starting import Starting
 from hvdsm.container.vigil import Vigil
-from hvdsm.errors import EXIT_TIMEOUT, HvdsmError
-from hvdsm.model import MPI, NONE, JobOutcome, MpiImplementation
+from hvdsm.errors import EXIT_CONFIG, EXIT_TIMEOUT, HvdsmError
+from hvdsm.model import MPI, JobOutcome
 from hvdsm.model.outcome import KIND_TIMEOUT, RankFailure
 
 MASTER_PORT = 7777
 LEAVE_SECONDS = 2.0
+RESUME_SECONDS = 0.02
 JOIN_AFTER_FAILURE = 60.0
 
 
@@ -41,7 +41,7 @@ class Launcher:
         self.distribution = config.job.distribution
         self.started = time.monotonic()
         self.outcome: Optional[JobOutcome] = None
-        self.agent = Agent(loop, config, settings, environ, emit=self._from_own_host, emit_lines=output.write, say=output.say)
+        self.agent = Agent(loop, config, settings, environ, emit=self._from_own_host, emit_lines=self._lines, say=output.say)
         self.gathering = Gathering(
             loop,
             config.cluster,
@@ -53,10 +53,10 @@ class Launcher:
             on_lost=self._lost,
         )
         self._mpirun = Starter(loop, "mpirun", output.say)
-        self._mpi: Optional[MpiImplementation] = None
+        self._starting = Starting(config, settings, self.agent)
         self._ready: Dict[str, Message] = {}
         self._restarts = Restarts(config.job.supervision.max_restarts)
-        self._finished = False
+        self._finished = self._held = False
         self._tell_late = False
         self._before: Optional[Attempt] = None
         self.attempt = self._new_attempt(0)
@@ -100,22 +100,8 @@ class Launcher:
         if timeout:
             self.loop.later(timeout, lambda: self._time_is_up(timeout))
         if self.distribution.kind == MPI:
-            self.loop.in_thread(self._probe_mpi)
+            self.loop.in_thread(lambda: self._starting.find_mpi(self._all_joined, self._broken_here))
         self.agent.prepare(self._prepared)
-
-    def _probe_mpi(self) -> Callable[[], None]:
-        """In a thread: finding Open MPI takes as long as making keys."""
-        try:
-            found = probe_mpi(self.settings.mpirun, self.agent.environ)
-        except HvdsmError as error:
-            broken = error
-            return lambda: self._broken(self.cluster.launcher, str(broken), broken.exit_code)
-
-        def probed() -> None:
-            self._mpi = found
-            self._all_joined()
-
-        return probed
 
     def _prepared(self, announcement: Message) -> None:
         if announcement.get("error"):
@@ -142,17 +128,14 @@ class Launcher:
             self.attempt.fail(RankFailure(KIND_TIMEOUT, message, EXIT_TIMEOUT, host=self.cluster.launcher, time=time.time()))
 
     def _all_joined(self) -> None:
-        uses_mpi = self.distribution.kind == MPI
-        if self.attempt.ending or not self.gathering.complete or (uses_mpi and self._mpi is None):
+        if self.attempt.ending or not self.gathering.complete or not self._starting.known:
             return
         count = len(self.cluster.hosts)
         self._phase("hosts joined", f"{count} of {count} host{'s' if count != 1 else ''} joined")
-        exported: List[str] = []
         try:
-            if self._mpi is not None:
-                exported = list(compose(self.config, self.settings, self.agent, self._mpi, self._slots()).exported)
+            exported = self._starting.exported(self.gathering.announced)
         except HvdsmError as error:
-            self._broken(self.cluster.launcher, str(error), error.exit_code)
+            self._broken_here(error)
             return
         alone = len(self.cluster.distribution_hosts) == 1
         self._tell(
@@ -166,11 +149,6 @@ class Launcher:
             }
         )
 
-    def _slots(self) -> List[int]:
-        """Processes of each host of the distribution: what the job asks for, else what each host has."""
-        wanted = self.distribution.processes_per_host
-        return [wanted or int(self.gathering.announced[host]["slots"]) for host in self.cluster.distribution_hosts]
-
     # ------------------------------------------------------------------ running
 
     def _all_ready(self) -> None:
@@ -180,29 +158,11 @@ class Launcher:
             self.attempt = self._before
             self.attempt.ledger.warnings.append(given_up)
             self._finish()
-        else:
-            self._launch()
-
-    def _launch(self) -> None:
-        hosts, others = self.cluster.distribution_hosts, self.attempt.ledger.plain
-        slots = self._slots()
-        if self.distribution.kind == NONE:
-            self.attempt.start_plainly(hosts, 0, len(hosts))
-        elif self.distribution.kind == MPI:
-            if len(hosts) > 1:
-                self._phase("ssh ready", f"ssh ready on {len(hosts)} of {len(hosts)} hosts")
-            assert self._mpi is not None and self.agent.session is not None
-            try:
-                command = compose(self.config, self.settings, self.agent, self._mpi, slots)
-                self._mpirun.start(command.argv, mpirun_environment(self.agent), self.agent.session)
-            except (HvdsmError, OSError) as error:
-                self._broken(self.cluster.launcher, str(error), getattr(error, "exit_code", 78))
-                return
-            self.attempt.started_by_mpirun()
-        else:
-            self.attempt.start_torchrun(hosts, slots)
-        if others:
-            self.attempt.start_plainly(others, self.distribution.world_size or sum(slots), 1)
+            return
+        try:
+            self._starting.start(self.attempt, self.gathering.announced, self._phase)
+        except (HvdsmError, OSError) as error:
+            self._broken_here(error)
 
     def _from_own_host(self, message: Message) -> None:
         self._from(self.cluster.launcher, message)
@@ -233,11 +193,20 @@ class Launcher:
 
     def _lines(self, lines: bytes) -> None:
         self.output.write(lines)
-        if self.output.full:
-            self.hold(True)
+        if self.output.full and not self._held:
+            self._held = True
+            self._hold(True)
+            self.loop.later(RESUME_SECONDS, self._resume)
 
-    def hold(self, paused: bool) -> None:
-        """Let ranks wait while the log cannot take more, or go on."""
+    def _resume(self) -> None:
+        """Ranks wait until half of what was too much is in the log."""
+        if self.output.roomy:
+            self._held = False
+            self._hold(False)
+        else:
+            self.loop.later(RESUME_SECONDS, self._resume)
+
+    def _hold(self, paused: bool) -> None:
         self.gathering.pause(paused)
         self.agent.pause(paused)
 
@@ -264,6 +233,9 @@ class Launcher:
             self._tell_late = True
             self.loop.later(JOIN_AFTER_FAILURE, self._no_more_late)
         self.attempt.fail(launch_failure(message, code, time.time(), host=host, tail=tail))
+
+    def _broken_here(self, error: Exception) -> None:
+        self._broken(self.cluster.launcher, str(error), getattr(error, "exit_code", EXIT_CONFIG))
 
     def _no_more_late(self) -> None:
         self._tell_late = False

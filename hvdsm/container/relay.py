@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Callable, List, Optional
+from typing import List
 
 MAX_LINE = 8 << 20
 PARTIAL_SECONDS = 1.0
@@ -67,8 +67,7 @@ class LineTagger:
 class Output:
     """Writes to a descriptor from a thread of its own, so that a slow reader of the log never stops heartbeats.
 
-    At most ``limit`` bytes wait; :attr:`full` tells producers to hold back, ``on_room`` is called (from the writing thread)
-    when half of them are gone again.
+    About ``limit`` bytes may wait: :attr:`full` tells producers to hold back, :attr:`roomy` that half of them are gone again.
     """
 
     def __init__(self, descriptor: int, limit: int = 32 << 20) -> None:
@@ -79,7 +78,6 @@ class Output:
         self._condition = threading.Condition()
         self._closed = False
         self._broken = False
-        self.on_room: Optional[Callable[[], None]] = None
         self._thread = threading.Thread(target=self._run, name="hvdsm-output", daemon=True)
         self._thread.start()
 
@@ -87,6 +85,11 @@ class Output:
     def full(self) -> bool:
         """Whether producers should hold back."""
         return self._waiting > self._limit
+
+    @property
+    def roomy(self) -> bool:
+        """Whether producers may go on."""
+        return self._waiting <= self._limit // 2
 
     def write(self, data: bytes) -> None:
         """Queue bytes; never blocks."""
@@ -118,12 +121,9 @@ class Output:
                     return
                 data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
                 self._chunks = []
-            was_full = self.full
             self._put(data)
             with self._condition:
                 self._waiting -= len(data)
-            if was_full and not self.full and self.on_room:
-                self.on_room()
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)

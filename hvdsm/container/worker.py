@@ -126,7 +126,7 @@ class Worker:
                 connection.when_drained(self._resume)
 
     def _resume(self) -> None:
-        if self.output.full:
+        if not self.output.roomy:
             self.loop.later(0.02, self._resume)
         else:
             self.agent.pause(False)

@@ -126,4 +126,6 @@ def start_host(
         **(environment or {}),
     }
     with job.logs[host].open("wb") as log:
-        job.programs[host] = job.cluster.popen(host, [*(prefix or [job.python]), "-m", "hvdsm.container"], env=settings, stdout=log, stderr=log)
+        job.programs[host] = job.cluster.popen(
+            host, [*(prefix or [job.python]), "-m", "hvdsm.container"], env=settings, stdout=log, stderr=log
+        )

@@ -266,6 +266,20 @@ def test_sigkill_says_what_the_memory_limit_says(start: Start) -> None:
     assert evidence in (job.failure("algo-1") or "")
 
 
+@pytest.mark.parametrize("slow", ["algo-1", "algo-2"])
+def test_a_slow_reader_of_the_log_makes_ranks_wait_and_loses_nothing(start: Start, slow: str) -> None:
+    script = "for i in range(50000): print(f'{i:07} ' + 'x' * 1000)"
+    job = start(script, late=("algo-1", "algo-2"))
+    for host in job.logs:
+        pipe = 'set -o pipefail; "$@" | (sleep 4; cat)'
+        start_host(job, host, prefix=["bash", "-c", pipe, "bash", job.python] if host == slow else [])
+    assert job.codes() == {"algo-1": 0, "algo-2": 0}, job.everything()[-2000:]
+    lines = job.read("algo-1").splitlines()
+    for rank, host in ((0, "algo-1"), (1, "algo-2")):
+        tag = f"[{rank},{host}] "
+        assert [int(line[len(tag) :][:7]) for line in lines if line.startswith(tag)] == list(range(50000))
+
+
 def test_the_signal_for_stacks_is_not_one_that_libraries_use() -> None:
     from hvdsm.container.stacks import STACK_SIGNAL
 
