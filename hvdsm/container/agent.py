@@ -28,6 +28,7 @@ from hvdsm.container.loop import Loop
 from hvdsm.container.rank import is_python
 from hvdsm.container.ranks import RankServer, end_processes
 from hvdsm.container.roles import Roles
+from hvdsm.container.same_mpi import compare
 from hvdsm.container.ssh import SshServer, free_port, make_keys, write_files
 from hvdsm.container.starter import Starter
 from hvdsm.container.zombies import reap_orphans
@@ -157,6 +158,10 @@ class Agent:
             os.rename(self.session, session)
             self.session = session
         self._setup = message
+        if message.get("mpi") and self.in_distribution:
+            warning = compare(message["mpi"])
+            if warning:
+                self.say(warning)
         os.mkdir(os.path.join(session, stacks.DIRECTORY))
         if not is_python(self.command):
             write_hook(session)

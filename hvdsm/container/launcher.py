@@ -146,6 +146,7 @@ class Launcher:
                 "master_address": "127.0.0.1" if alone else self.cluster.launcher,
                 "master_port": free_port(MASTER_PORT),
                 "exported": exported,
+                "mpi": self._starting.installation,
             }
         )
 
