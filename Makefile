@@ -13,10 +13,10 @@ BOOTSTRAP := $(if $(PYTHON),$(PYTHON),python3)
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test check bench bench-container docs clean
 
 help: ## show this
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: ## build .venv with hvdsm and all that demo, tests and examples need (6 min once, then at once)
 	@"$(BOOTSTRAP)" tools/setup.py
@@ -32,6 +32,9 @@ check: setup ## style, types, layers, documentation, unit tests, packaging (1 mi
 
 bench: setup ## measure against bare mpirun (2 min)
 	@$(VENV_PYTHON) benchmarks/run.py
+
+bench-container: setup ## measure the container program against bare mpirun and sagemaker-training (4 min)
+	@$(VENV_PYTHON) benchmarks/container.py
 
 docs: ## check links, paths and code blocks of the documentation
 	@"$(BOOTSTRAP)" tools/check_docs.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -11,7 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import NamedTuple, Optional, Sequence, Tuple, Type
+
+from programs import Arrivals, JobHosts, hvdsm_program
 
 import hvdsm
 from hvdsm.compose.mpirun import Placement, mpirun_command
@@ -83,6 +84,8 @@ class BareHosts:
     def __init__(self, script: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="hvdsm-bench-")
         self._script = script
+        self.log = Arrivals()
+        self.log.finish()
         self._hostfile = os.path.join(self._folder.name, "hostfile")
         Path(self._hostfile).write_text("".join(f"algo-{n + 1} slots={PROCESSES}\n" for n in range(HOSTS)), encoding="utf-8")
         mount = Mount(self._folder.name, self._folder.name, writable=True)
@@ -100,8 +103,12 @@ class BareHosts:
         self._cluster.close()
         self._folder.cleanup()
 
-    def run(self, arguments: Sequence[str] = ()) -> Ran:
+    def run(self, arguments: Sequence[str] = (), custom_options: str = "") -> Ran:
         """One mpirun with the options that hvdsm itself would give it, so that only what is around mpirun differs.
+
+        Args:
+            arguments: those of the script.
+            custom_options: further options of mpirun.
 
         Raises:
             RuntimeError: it failed.
@@ -115,7 +122,10 @@ class BareHosts:
             shared_cores=True,
         )
         program = [sys.executable, self._script, *arguments]
-        return self._run(mpirun_command(MpiImplementation(MPIRUN, _version()), placement, program, present=()).argv)
+        command = mpirun_command(
+            MpiImplementation(MPIRUN, _version()), placement, program, custom_options=custom_options, present=()
+        )
+        return self._run(command.argv)
 
     def run_by_defaults(self) -> Ran:
         """One mpirun with nothing but what it needs to start: Open MPI's own defaults.
@@ -127,17 +137,18 @@ class BareHosts:
         return self._run([MPIRUN, *options, sys.executable, self._script])
 
     def _run(self, argv: Sequence[str]) -> Ran:
-        log = Path(self._folder.name) / "log"
         environment = {"SM_MODEL_DIR": "/tmp/model"}
-        with log.open("wb") as file:
-            start = time.monotonic()
-            process = self._cluster.popen("algo-1", argv, stdout=file, stderr=file, cwd="/tmp", env=environment)
-            code = process.wait(LIMIT_SECONDS)
-            seconds, ended = time.monotonic() - start, time.time()
-        text = log.read_text(encoding="utf-8", errors="replace")
+        log = Arrivals()
+        start = time.monotonic()
+        process = self._cluster.popen("algo-1", argv, stdout=log.write, stderr=log.write, cwd="/tmp", env=environment)
+        log.close_write()
+        code = process.wait(LIMIT_SECONDS)
+        seconds, ended = time.monotonic() - start, time.time()
+        log.finish()
         if code:
-            raise RuntimeError(f"mpirun ended with {code}:\n{text}")
-        return Ran(seconds, ended, text)
+            raise RuntimeError(f"mpirun ended with {code}:\n{log.text[-8000:]}")
+        self.log = log
+        return Ran(seconds, ended, log.text)
 
 
 def container_program(script: str) -> Ran:
@@ -146,43 +157,10 @@ def container_program(script: str) -> Ran:
     Raises:
         RuntimeError: it failed.
     """
-    hosts = [f"algo-{n + 1}" for n in range(HOSTS)]
-    with tempfile.TemporaryDirectory(prefix="hvdsm-bench-") as folder:
-        for host in hosts:
-            _write_host(Path(folder) / host, host, hosts, script)
-        mounts = tuple(Mount(os.path.join(folder, host), "/opt/ml", host=host, writable=True) for host in hosts)
-        with EmulatedCluster.start(ClusterSpec(HOSTS, mounts=mounts, visible=(ROOT,))) as cluster:
-            environment: Dict[str, str] = {"HVDSM_REHEARSAL": "1", "HVDSM_MPIRUN": MPIRUN, "PYTHONPATH": ROOT}
-            argv = [sys.executable, "-m", "hvdsm.container"]
-            logs = [os.open(os.path.join(folder, host + ".log"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC) for host in hosts]
-            try:
-                start = time.monotonic()
-                programs = [cluster.popen(h, argv, env=environment, stdout=log, stderr=log) for h, log in zip(hosts, logs)]
-                codes: List[int] = [program.wait(LIMIT_SECONDS) for program in programs]
-                seconds, ended = time.monotonic() - start, time.time()
-            finally:
-                for log in logs:
-                    os.close(log)
-        text = Path(folder, "algo-1.log").read_text(encoding="utf-8", errors="replace")
-    if any(codes):
-        raise RuntimeError(f"the container program ended with {codes}:\n{text}")
-    return Ran(seconds, ended, text)
-
-
-def _write_host(folder: Path, host: str, hosts: Sequence[str], script: str) -> None:
-    """A host's ``/opt/ml`` as the platform would have made it."""
-    config = folder / "input" / "config"
-    config.mkdir(parents=True)
-    (folder / "code").mkdir()
-    (folder / "code" / "train.py").write_bytes(Path(script).read_bytes())
-    resources = {"current_host": host, "hosts": list(hosts), "network_interface_name": "eth0"}
-    (config / "resourceconfig.json").write_text(json.dumps(resources), encoding="utf-8")
-    parameters = {
-        "sagemaker_program": "train.py",
-        "sagemaker_mpi_enabled": "true",
-        "sagemaker_mpi_num_of_processes_per_host": str(PROCESSES),
-    }
-    (config / "hyperparameters.json").write_text(json.dumps(parameters), encoding="utf-8")
+    with JobHosts(hvdsm_program(ROOT, MPIRUN), script, count=HOSTS, processes=PROCESSES) as job:
+        job.start()
+        seconds, ended = max(job.wait(host) for host in job.hosts), time.time()
+    return Ran(seconds, ended, job.logs[job.hosts[0]].text)
 
 
 def _version() -> Tuple[int, ...]:

@@ -93,7 +93,7 @@ def job_command(
     slots: Sequence[int],
     world_size: Optional[int],
     session: str,
-    interface: str,
+    interface: Optional[str],
     custom_options: str,
     environ: Mapping[str, str],
     rehearsal: bool,
@@ -114,7 +114,7 @@ def job_command(
         slots: processes of each host.
         world_size: number of ranks where it is not the sum of slots.
         session: the job's session directory, the same on every host; ``hostfile`` and ``ssh_config`` are in it.
-        interface: network interface between the hosts.
+        interface: network interface between the hosts; None leaves the choice to Open MPI and NCCL.
         custom_options: the user's ``custom_mpi_options``.
         environ: the container's environment.
         rehearsal: whether the hosts share one machine's cores.
@@ -128,7 +128,7 @@ def job_command(
     """
     alone = len(hosts) == 1
     wanted = [*more_variables, ("NCCL_DEBUG", "INFO"), ("NCCL_MIN_NRINGS", "4"), *efa_variables(instance_type, efa_device)]
-    if not alone:
+    if interface:
         wanted.append(("NCCL_SOCKET_IFNAME", interface))
     variables = [("HVDSM_SESSION", session), *((name, value) for name, value in wanted if name not in environ)]
     placement = Placement(
@@ -136,7 +136,7 @@ def job_command(
         slots=max(slots),
         world_size=world_size or sum(slots),
         hostfile=f"{session}/hostfile",
-        network_interface=None if alone else interface,
+        network_interface=interface,
         ssh_agent=() if alone else ("ssh", "-F", f"{session}/ssh_config"),
         shared_cores=rehearsal,
     )
@@ -175,6 +175,8 @@ def _orte_defaults(mpi: MpiImplementation, placement: Placement) -> List[MpiOpti
         mca("btl", "^openib,ofi" if placement.shared_cores else "^openib"),
         mca("btl_vader_single_copy_mechanism", "none"),
         mca("orte_abort_on_non_zero_status", "1"),
+        # The daemons of a second level are looked for on the PATH of sshd, where mpirun's prefix is not.
+        mca("plm_rsh_no_tree_spawn", "1"),
     ]
     if placement.network_interface:
         options += [

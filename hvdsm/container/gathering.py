@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from hvdsm.container.config import Settings
 from hvdsm.container.loop import Loop
 from hvdsm.container.rendezvous import Listener, own_address
-from hvdsm.container.wire import Connection
+from hvdsm.container.wire import Connection, encode
 from hvdsm.model import Cluster
 
 Message = Dict[str, Any]
@@ -130,14 +130,16 @@ class Gathering:
         if host in self.connections:
             self.connections[host].send(message)
 
+    def send_all(self, message: Message) -> None:
+        """To every worker; encoded once, since the keys of thousands of hosts take long to encode."""
+        payload = encode(message)
+        for connection in list(self.connections.values()):
+            connection.send_encoded(payload)
+
     def pause(self, paused: bool) -> None:
         """Stop or resume reading from the workers."""
         for connection in self.connections.values():
             connection.pause(paused)
-
-    def everyone(self) -> List[str]:
-        """The workers that are connected."""
-        return list(self.connections)
 
     def close(self) -> None:
         """Take no more workers; connections that stand stay."""

@@ -288,8 +288,7 @@ class Launcher:
         self.outcome = self.attempt.ledger.outcome(time.monotonic() - self.started, self.attempt.number)
         self._mpirun.terminate()
         self.gathering.pause(False)
-        for host in self.gathering.everyone():
-            self.gathering.send(host, {"do": "end", "outcome": self.outcome.to_json()})
+        self.gathering.send_all({"do": "end", "outcome": self.outcome.to_json()})
         if not self.gathering.connections:
             self.loop.stop()
         else:
@@ -308,8 +307,8 @@ class Launcher:
             self.vigil.begin()
 
     def _tell(self, message: Message) -> None:
-        for host in self.cluster.hosts:
-            self._tell_host(host, message)
+        self.gathering.send_all(message)
+        self.agent.handle(message)
 
     def _tell_host(self, host: str, message: Message) -> None:
         if host == self.cluster.launcher:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.compose.hostfile import job_hostfile
 from hvdsm.compose.mpirun import MpirunCommand, job_command
@@ -45,7 +46,7 @@ def compose(
         slots=slots,
         world_size=config.job.distribution.world_size,
         session=session,
-        interface=network_interface(config.cluster.network_interface),
+        interface=pinned_interface(config.cluster.network_interface, len(hosts)),
         custom_options=config.job.distribution.custom_mpi_options,
         environ=with_hvdsm(agent.environ),
         rehearsal=settings.rehearsal,
@@ -54,6 +55,13 @@ def compose(
         contract=contract_names(agent.environment),
         more_variables=mpi4py_variables(mpi, sys.prefix),
     )
+
+
+def pinned_interface(wanted: str, hosts: int) -> Optional[str]:
+    """The interface that mpirun and NCCL are held to; a single host without the platform's one is left alone."""
+    if hosts > 1:
+        return network_interface(wanted)
+    return wanted if wanted in [name for _, name in socket.if_nameindex()] else None
 
 
 def contract_names(environment: Mapping[str, str]) -> List[str]:
@@ -74,7 +82,8 @@ def mpirun_environment(agent: Agent) -> Dict[str, str]:
 
     Search paths stay those of the container: a module of the user's code must not shadow what rank wrappers import.
     """
-    contract = {name: agent.environment[name] for name in contract_names(agent.environment)}
+    also = [name for name in ("CURRENT_HOST", "SAGEMAKER_JOB_NAME", "SAGEMAKER_REGION") if name in agent.environment]
+    contract = {name: agent.environment[name] for name in (*contract_names(agent.environment), *also)}
     return with_hvdsm({**agent.environ, **contract, "HVDSM_SESSION": str(agent.session)})
 
 

@@ -22,6 +22,11 @@ MAX_FRAME = 64 << 20
 MAX_GREETING = 64 << 10
 
 
+def encode(message: Message) -> bytes:
+    """A message as it travels."""
+    return json.dumps(message).encode()
+
+
 class Connection:
     """A non-blocking stream of frames.
 
@@ -49,7 +54,11 @@ class Connection:
 
     def send(self, message: Message) -> None:
         """Queue a JSON message."""
-        self._queue(MESSAGE, json.dumps(message).encode())
+        self.send_encoded(encode(message))
+
+    def send_encoded(self, payload: bytes) -> None:
+        """Queue what :func:`encode` made; one encoding serves the connections of all hosts."""
+        self._queue(MESSAGE, payload)
 
     def send_lines(self, lines: bytes) -> None:
         """Queue relayed lines; look at ``backlog`` (bytes not yet taken by the system) to hold back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from measure import Goal, Row, cpu_seconds, table
+from programs import Arrivals
+from relay import LINES, relayed
+from scale import Started
+from scale import table as scale_table
 
 
 def test_goal_is_a_line_over_the_peer() -> None:
@@ -74,3 +79,49 @@ def test_cpu_seconds_counts_the_command_and_refuses_another_exit_code() -> None:
     assert cpu_seconds([sys.executable, "-c", "raise SystemExit(78)"], codes=(78,)) > 0
     with pytest.raises(RuntimeError, match="ended with 3"):
         cpu_seconds([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def log_of(*pieces: bytes) -> Arrivals:
+    log = Arrivals()
+    for piece in pieces:
+        os.write(log.write, piece)
+    log.finish()
+    return log
+
+
+@pytest.mark.parametrize(
+    ("kind", "tag"),
+    [
+        ("hvdsm", "[{},algo-1] "),
+        ("mpirun", "[1,{}]<stdout>:"),
+        ("toolkit", "[1,mpirank:{},algo-1]<stdout>:"),
+    ],
+)
+def test_lines_that_are_whole_are_counted_once(kind: str, tag: str) -> None:
+    text = "r{} n{:06d} the quick brown fox jumps over the lazy dog"
+    begins = [tag.format(rank) + "relay begins at 100.5" for rank in range(4)]
+    whole = [tag.format(rank) + text.format(rank, number) for rank in range(4) for number in range(3)]
+    broken = [tag.format(0) + text.format(0, 9)[:20], text.format(1, 9), whole[0], tag.format(2) + text.format(2, 9) + "r"]
+    log = log_of("\n".join([*begins, *whole, *broken, ""]).encode())
+    assert relayed(log, kind).broken == 4 * LINES - len(whole)
+    assert relayed(log, kind).seconds > 0
+
+
+def test_a_relay_without_its_start_is_not_measured() -> None:
+    with pytest.raises(RuntimeError, match="0 of 4 ranks"):
+        relayed(log_of(b"nothing\n"), "mpirun")
+
+
+def test_when_a_byte_arrived() -> None:
+    log = log_of()
+    log.pieces, log.times = [b"abc", b"de"], [1.0, 2.0]
+    assert [log.arrival(offset) for offset in range(5)] == [1.0, 1.0, 1.0, 2.0, 2.0]
+    with pytest.raises(ValueError, match="no byte 5"):
+        log.arrival(5)
+
+
+def test_table_of_sizes() -> None:
+    head, row = scale_table([Started(128, "flat", 0.5, (1.0, 2.0, 3.0, 4.0), 5.25)]).splitlines()
+    assert " ".join(head.split()) == "hosts spawn emulated hosts joined ssh ready ranks running ranks ended all ended"
+    assert row.split() == ["128", "flat", "0.50", "1.00", "2.00", "3.00", "4.00", "5.25"]
+    assert len(head) == len(row)
