@@ -1,0 +1,94 @@
+"""Starts the ranks of a run: by mpirun on the launcher, by torchrun on every host, or the script once on each."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, Mapping, Optional
+
+from hvdsm.container.agent import Agent, Message
+from hvdsm.container.attempt import Attempt
+from hvdsm.container.config import ContainerConfig, Settings
+from hvdsm.container.facts import probe_mpi
+from hvdsm.container.mpirun import compose, mpirun_environment
+from hvdsm.container.same_mpi import installation
+from hvdsm.errors import HvdsmError
+from hvdsm.model import MPI, NONE, MpiImplementation
+
+Announced = Mapping[str, Message]
+
+
+class Starting:
+    """Knows how this job's ranks are started; for mpirun it finds Open MPI once.
+
+    Args:
+        config: what the platform wrote.
+        settings: hvdsm's own settings.
+        agent: the launcher's agent.
+    """
+
+    def __init__(self, config: ContainerConfig, settings: Settings, agent: Agent) -> None:
+        self._config = config
+        self._settings = settings
+        self._agent = agent
+        self._mpi: Optional[MpiImplementation] = None
+
+    @property
+    def known(self) -> bool:
+        """Whether everything is known that the start needs."""
+        return self._config.job.distribution.kind != MPI or self._mpi is not None
+
+    @property
+    def installation(self) -> Dict[str, str]:
+        """What workers compare their Open MPI with; empty for one host or without mpirun."""
+        alone = len(self._config.cluster.distribution_hosts) == 1
+        return {} if self._mpi is None or alone else installation(self._mpi)
+
+    def find_mpi(self, done: Callable[[], None], broken: Callable[[HvdsmError], None]) -> Callable[[], None]:
+        """In a thread, since finding Open MPI takes as long as making keys; returns what is to be called in the loop."""
+        try:
+            found = probe_mpi(self._settings.mpirun, self._agent.environ)
+        except HvdsmError as error:
+            caught = error
+            return lambda: broken(caught)
+
+        def probed() -> None:
+            self._mpi = found
+            done()
+
+        return probed
+
+    def slots(self, announced: Announced) -> List[int]:
+        """Processes of each host of the distribution: what the job asks for, else what each host has."""
+        wanted = self._config.job.distribution.processes_per_host
+        return [wanted or int(announced[host]["slots"]) for host in self._config.cluster.distribution_hosts]
+
+    def exported(self, announced: Announced) -> List[str]:
+        """Names of the variables that mpirun sends with values of its own.
+
+        Raises:
+            MpiError: the custom options cannot be read.
+        """
+        if self._mpi is None:
+            return []
+        return list(compose(self._config, self._settings, self._agent, self._mpi, self.slots(announced)).exported)
+
+    def start(self, attempt: Attempt, announced: Announced, phase: Callable[[str, str], None]) -> None:
+        """Start the ranks of a run, and the script on the hosts outside of the distribution.
+
+        Raises:
+            HvdsmError: the command cannot be composed.
+            OSError: mpirun cannot be started.
+        """
+        cluster, distribution = self._config.cluster, self._config.job.distribution
+        hosts, slots = cluster.distribution_hosts, self.slots(announced)
+        if distribution.kind == NONE:
+            attempt.start_plainly(hosts, 0, len(hosts))
+        elif self._mpi is not None:
+            if len(hosts) > 1:
+                phase("ssh ready", f"ssh ready on {len(hosts)} of {len(hosts)} hosts")
+            command = compose(self._config, self._settings, self._agent, self._mpi, slots)
+            attempt.mpirun.start(command.argv, mpirun_environment(self._agent), str(self._agent.session))
+            attempt.started_by_mpirun()
+        else:
+            attempt.start_torchrun(hosts, slots)
+        if attempt.ledger.plain:
+            attempt.start_plainly(attempt.ledger.plain, distribution.world_size or sum(slots), 1)
