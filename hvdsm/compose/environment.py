@@ -94,7 +94,7 @@ def sm_environment(
     resource_config: Optional[Mapping[str, Any]] = None,
     input_data_config: Optional[Mapping[str, Any]] = None,
     framework_module: Optional[str] = None,
-    log_level: int = 20,
+    log_level: Any = 20,
 ) -> Dict[str, str]:
     """All ``SM_*`` variables of one host, as strings.
 
@@ -109,12 +109,14 @@ def sm_environment(
         resource_config: ``resourceconfig.json`` as it was read.
         input_data_config: ``inputdataconfig.json`` as it was read.
         framework_module: value of ``SAGEMAKER_TRAINING_MODULE``.
-        log_level: numeric logging level of the container.
+        log_level: logging level of the container, a number or a name, as it was given.
     """
     paths = paths or Paths()
     enabled = job.distribution.kind != "none"
     groups = [group.name for group in cluster.instance_groups]
-    group_hosts = next((list(g.hosts) for g in cluster.instance_groups if g.name == cluster.current_group), list(cluster.hosts))
+    group_hosts = next((list(g.hosts) for g in cluster.instance_groups if g.name == cluster.current_group), [])
+    distribution_groups = list(cluster.distribution_groups) or (groups if enabled else [])
+    distributed = bool(distribution_groups) or not groups
     channels = {name: paths.channel(name) for name in job.channels}
     shared: Dict[str, Any] = {
         "hosts": list(cluster.hosts),
@@ -128,7 +130,7 @@ def sm_environment(
             g.name: {"instance_group_name": g.name, "instance_type": g.instance_type, "hosts": list(g.hosts)}
             for g in cluster.instance_groups
         },
-        "distribution_instance_groups": groups if enabled else [],
+        "distribution_instance_groups": distribution_groups,
         "is_hetero": len(groups) > 1,
         "resource_config": dict(resource_config or {}),
         "input_data_config": dict(input_data_config or {}),
@@ -153,7 +155,7 @@ def sm_environment(
         **shared,
         "additional_framework_parameters": framework_params,
         "channel_input_dirs": channels,
-        "distribution_hosts": list(cluster.hosts) if enabled else [],
+        "distribution_hosts": list(cluster.distribution_hosts) if distributed else [],
         "hyperparameters": dict(job.hyperparameters),
         "is_master": cluster.is_launcher,
         "is_modelparallel_enabled": None,

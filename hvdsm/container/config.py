@@ -9,10 +9,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.compose.arguments import is_packed_key, unpack_arguments
 from hvdsm.compose.environment import Paths
+from hvdsm.container.reserved import distribution, distribution_groups, supervision
 from hvdsm.errors import ConfigError
-from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED, Cluster, Distribution, InstanceGroup, RoleProcess, Supervision, TrainingJob
-
-LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "warn": 30, "info": 20, "debug": 10, "notset": 0}
+from hvdsm.model import Cluster, InstanceGroup, RoleProcess, TrainingJob
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class ContainerConfig:
     job: TrainingJob
     resource_config: Mapping[str, Any]
     input_data_config: Mapping[str, Any]
-    log_level: int
+    log_level: Any
     framework_module: Optional[str]
     arguments: Optional[Tuple[str, ...]] = None
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +95,7 @@ def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bo
     inputs = _load(f"{paths.config}/inputdataconfig.json", required=False)
     decoded = {key: value if is_packed_key(key) else decode(value) for key, value in raw.items()}
     reserved = {key: value for key, value in decoded.items() if key.startswith("sagemaker_")}
-    program = str(reserved.get("sagemaker_program") or environ.get("SAGEMAKER_PROGRAM") or "")
+    program = str(environ.get("SAGEMAKER_PROGRAM") or reserved.get("sagemaker_program") or "")
     if require_program and not program:
         raise ConfigError(
             "no entry point is named",
@@ -108,9 +107,9 @@ def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bo
     except ValueError as error:
         raise ConfigError(str(error), where="hyperparameter sagemaker_hvdsm_args") from None
     job = TrainingJob(
-        name=str(reserved.get("sagemaker_job_name") or environ.get("TRAINING_JOB_NAME") or "training-job"),
+        name=str(environ.get("TRAINING_JOB_NAME") or reserved.get("sagemaker_job_name") or "training-job"),
         program=program,
-        distribution=distribution(reserved),
+        distribution=distribution(reserved, framework=not require_program),
         hyperparameters={key: value for key, value in decoded.items() if key not in reserved},
         reserved=reserved,
         channels=tuple(sorted(inputs)),
@@ -118,13 +117,14 @@ def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bo
         submit_directory=_optional(reserved.get("sagemaker_submit_directory")),
         supervision=supervision(reserved),
     )
+    level = reserved.get("sagemaker_container_log_level")
     return ContainerConfig(
         paths=paths,
-        cluster=_cluster(resource, f"{paths.config}/resourceconfig.json"),
+        cluster=_cluster(resource, f"{paths.config}/resourceconfig.json", distribution_groups(reserved)),
         job=job,
         resource_config=resource,
         input_data_config=inputs,
-        log_level=_level(reserved.get("sagemaker_container_log_level")),
+        log_level=20 if level in (None, "") else level,
         framework_module=environ.get("SAGEMAKER_TRAINING_MODULE"),
     )
 
@@ -139,91 +139,11 @@ def decode(value: Any) -> Any:
         return value
 
 
-def distribution(reserved: Mapping[str, Any]) -> Distribution:
-    """The distribution that the reserved hyperparameters ask for; mpi, torch_distributed, or none.
-
-    Raises:
-        ConfigError: two distributions at once, or a number that is none.
-    """
-    mpi = _true(reserved.get("sagemaker_mpi_enabled"))
-    torch = _true(reserved.get("sagemaker_torch_distributed_enabled"))
-    if mpi and torch:
-        raise ConfigError(
-            "both are enabled, and only one can start the ranks",
-            where="hyperparameters sagemaker_mpi_enabled, sagemaker_torch_distributed_enabled",
-            remedy="enable one of them in the distribution",
-        )
-    own = _count(reserved, "sagemaker_hvdsm_processes_per_host")
-    if mpi:
-        return Distribution(
-            kind=MPI,
-            processes_per_host=_count(reserved, "sagemaker_mpi_num_of_processes_per_host") or own,
-            custom_mpi_options=str(reserved.get("sagemaker_mpi_custom_mpi_options") or ""),
-            world_size=_count(reserved, "sagemaker_mpi_num_processes"),
-        )
-    return Distribution(kind=TORCH_DISTRIBUTED if torch else NONE, processes_per_host=own)
-
-
-def supervision(reserved: Mapping[str, Any]) -> Supervision:
-    """Time limits and restarts, from the ``sagemaker_hvdsm_*`` hyperparameters; 0 switches one off.
-
-    Raises:
-        ConfigError: a number cannot be read.
-    """
-
-    def number(key: str) -> float:
-        value = reserved.get(key)
-        try:
-            found = float(str(value)) if value not in (None, "") else 0.0
-        except ValueError:
-            found = -1.0
-        if not 0 <= found < float("inf"):
-            raise ConfigError(f"{value!r} is not a number of 0 or more", where=f"hyperparameter {key}")
-        return found
-
-    restarts = number("sagemaker_hvdsm_max_restarts")
-    if restarts != int(restarts):
-        raise ConfigError(f"{restarts:g} is not a whole number", where="hyperparameter sagemaker_hvdsm_max_restarts")
-    return Supervision(
-        timeout=number("sagemaker_hvdsm_timeout") or None,
-        hang_timeout=number("sagemaker_hvdsm_hang_timeout") or None,
-        max_restarts=int(restarts),
-    )
-
-
-def _true(value: Any) -> bool:
-    """The SDK sends "true"; some send "True" or "1"; "False" is false."""
-    return value is True or str(value).strip().lower() in ("true", "1", "yes")
-
-
-def _count(reserved: Mapping[str, Any], key: str) -> Optional[int]:
-    value = reserved.get(key)
-    if value in (None, ""):
-        return None
-    try:
-        count = int(str(value))
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise ConfigError(f"{value!r} is not a count of 1 or more", where=f"hyperparameter {key}")
-    return count
-
-
-def _level(value: Any) -> int:
-    text = str(20 if value in (None, "") else value).strip().lower()
-    if text in LOG_LEVELS:
-        return LOG_LEVELS[text]
-    try:
-        return int(text)
-    except ValueError:
-        return LOG_LEVELS["info"]
-
-
 def _optional(value: Any) -> Optional[str]:
     return None if value in (None, "") else str(value)
 
 
-def _cluster(resource: Mapping[str, Any], where: str) -> Cluster:
+def _cluster(resource: Mapping[str, Any], where: str, distribution_groups: Tuple[str, ...] = ()) -> Cluster:
     try:
         hosts = tuple(str(host) for host in resource["hosts"])
         current = str(resource["current_host"])
@@ -240,6 +160,16 @@ def _cluster(resource: Mapping[str, Any], where: str) -> Cluster:
         raise ConfigError(
             f"instance_groups must list objects with instance_group_name, instance_type and hosts: {error}", where=where
         ) from None
+    unknown = [name for name in distribution_groups if groups and name not in [group.name for group in groups]]
+    if unknown:
+        raise ConfigError(
+            f"there is no instance group {', '.join(map(repr, unknown))}",
+            where="hyperparameter sagemaker_distribution_instance_groups",
+            remedy=f"name groups of the job: {', '.join(group.name for group in groups)}",
+        )
+    strangers = [host for group in groups for host in group.hosts if host not in hosts]
+    if strangers:
+        raise ConfigError(f"instance_groups name hosts that are not in hosts: {', '.join(strangers)}", where=where)
     return Cluster(
         hosts=hosts,
         current_host=current,
@@ -247,6 +177,7 @@ def _cluster(resource: Mapping[str, Any], where: str) -> Cluster:
         instance_type=str(resource.get("current_instance_type") or "local"),
         current_group=str(resource.get("current_group_name") or "homogeneousCluster"),
         instance_groups=tuple(groups),
+        distribution_groups=distribution_groups,
     )
 
 

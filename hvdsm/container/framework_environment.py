@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from hvdsm.compose.arguments import script_arguments
 from hvdsm.compose.environment import HostFacts, sm_environment, user_arguments
 from hvdsm.container.config import ContainerConfig
+from hvdsm.container.reserved import level_number
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def framework_environment(config: ContainerConfig, facts: HostFacts) -> Framewor
         resource_config=config.resource_config,
         input_data_config=config.input_data_config,
         framework_module=config.framework_module,
-        log_level=config.log_level,
+        log_level=level_number(config.log_level),
     )
     known: Dict[str, Any] = json.loads(variables["SM_TRAINING_ENV"])
     names = {entry.name for entry in fields(FrameworkEnvironment)}

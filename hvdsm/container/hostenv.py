@@ -54,7 +54,7 @@ def host_environment(
         ),
         "PYTHONPATH": ":".join(_search_path(config.paths.code, python_path, environ.get("PYTHONPATH", ""))),
         "CURRENT_HOST": cluster.current_host,
-        "SAGEMAKER_JOB_NAME": config.job.name,
+        "SAGEMAKER_JOB_NAME": str(config.job.reserved.get("sagemaker_job_name") or config.job.name),
         "HVDSM_SESSION": session,
         "HVDSM_NODE_RANK": str(cluster.node_rank),
         "HVDSM_RESTART_COUNT": str(restart),

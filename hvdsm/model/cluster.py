@@ -40,11 +40,11 @@ class Cluster:
 
     @property
     def distribution_hosts(self) -> Tuple[str, ...]:
-        """The hosts that run ranks together: those of the distribution groups, in the order of ``hosts``; all without groups."""
-        if not self.distribution_groups:
+        """The hosts that run ranks together: all; or those of the distribution groups, as ``resourceconfig.json`` lists them."""
+        if not self.distribution_groups or not self.instance_groups:
             return self.hosts
-        chosen = {host for group in self.instance_groups if group.name in self.distribution_groups for host in group.hosts}
-        return tuple(host for host in self.hosts if host in chosen)
+        groups = [group for group in self.instance_groups if group.name in self.distribution_groups]
+        return tuple(host for group in groups for host in group.hosts)
 
     @property
     def launcher(self) -> str:

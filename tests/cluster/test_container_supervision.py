@@ -205,9 +205,9 @@ print("I am", os.environ["SM_CURRENT_HOST"], os.environ.get("RANK"), os.environ.
         path.write_text(json.dumps(config))
         start_host(job, host)
     assert set(job.codes().values()) == {0}, job.everything()
-    log = job.read("algo-2")
-    assert "[0,algo-2] I am algo-2 0 2" in log, log
-    assert "[1,algo-3] I am algo-3 1 2" in log
+    log = job.read("algo-3")
+    assert "[0,algo-3] I am algo-3 0 2" in log, log
+    assert "[1,algo-2] I am algo-2 1 2" in log
     assert "[algo-1] I am algo-1 None None" in log
     assert job.outcome("algo-1")["world_size"] == 2
 

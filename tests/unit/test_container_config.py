@@ -12,6 +12,7 @@ from hvdsm.compose.environment import Paths
 from hvdsm.container.config import base_paths, decode, read_config, read_settings
 from hvdsm.container.loop import Loop
 from hvdsm.container.rendezvous import Listener
+from hvdsm.container.reserved import level_number
 from hvdsm.errors import ConfigError
 
 RESOURCE = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}
@@ -86,11 +87,98 @@ def test_wrong_hosts_are_named(tmp_path: Path, hosts: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("20", 20), ('"10"', 10), ('"debug"', 10), ("DEBUG", 10), ('"Warning"', 30), (None, 20), ('"loud"', 20)],
+    [
+        ("20", 20),
+        ('"10"', "10"),
+        ('"debug"', "debug"),
+        ("DEBUG", "DEBUG"),
+        ('"Warning"', "Warning"),
+        (None, 20),
+        ('"loud"', "loud"),
+    ],
 )
-def test_the_log_level_is_a_number_or_a_name(tmp_path: Path, value: Optional[str], expected: int) -> None:
+def test_the_log_level_is_kept_as_it_was_given(tmp_path: Path, value: Optional[str], expected: object) -> None:
     extra = {} if value is None else {"sagemaker_container_log_level": value}
     assert read_config(write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, **extra}), {}).log_level == expected
+
+
+@pytest.mark.parametrize(("value", "number"), [(20, 20), ("10", 10), ("debug", 10), ("Warning", 30), ("loud", 20), (None, 20)])
+def test_a_log_level_as_a_number(value: object, number: int) -> None:
+    assert level_number(value) == number
+
+
+GROUPS = {
+    "current_host": "b",
+    "hosts": ["a", "b", "c"],
+    "current_group_name": "train",
+    "instance_groups": [
+        {"instance_group_name": "data", "instance_type": "ml.c5.large", "hosts": ["a"]},
+        {"instance_group_name": "train", "instance_type": "ml.g5.xlarge", "hosts": ["c", "b"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "hosts", "node_rank"),
+    [(None, ("a", "b", "c"), 1), ('["train"]', ("c", "b"), 1), ('"data"', ("a",), 1), ('["train", "data"]', ("a", "c", "b"), 2)],
+)
+def test_distribution_groups_choose_hosts_and_launcher(
+    tmp_path: Path, value: Optional[str], hosts: tuple, node_rank: int
+) -> None:
+    extra = {} if value is None else {"sagemaker_distribution_instance_groups": value}
+    raw = {**PROGRAM, "sagemaker_mpi_enabled": "true", **extra}
+    cluster = read_config(write(tmp_path, resourceconfig=GROUPS, hyperparameters=raw), {}).cluster
+    assert (cluster.distribution_hosts, cluster.launcher, cluster.node_rank) == (hosts, hosts[0], node_rank)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [('["tarin"]', "no instance group 'tarin'.*\n.*data, train"), ("[1]", "not a list of group")]
+)
+def test_distribution_groups_that_are_none_are_refused(tmp_path: Path, value: str, message: str) -> None:
+    raw = {**PROGRAM, "sagemaker_distribution_instance_groups": value}
+    with pytest.raises(ConfigError, match=message):
+        read_config(write(tmp_path, resourceconfig=GROUPS, hyperparameters=raw), {})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sagemaker_distributed_dataparallel_enabled",
+        "sagemaker_parameter_server_enabled",
+        "sagemaker_multi_worker_mirrored_strategy_enabled",
+        "sagemaker_pytorch_xla_multi_worker_enabled",
+    ],
+)
+def test_other_distributions_say_what_to_use(tmp_path: Path, key: str) -> None:
+    paths = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true"})
+    with pytest.raises(ConfigError, match=key + ".*\n.*try: use "):
+        read_config(paths, {})
+    assert read_config(paths, {}, require_program=False).job.distribution.kind == "none"
+    both = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true", "sagemaker_mpi_enabled": "true"})
+    with pytest.raises(ConfigError, match="enabled together"):
+        read_config(both, {})
+
+
+def test_the_program_of_the_image_goes_first(tmp_path: Path) -> None:
+    paths = write(tmp_path, resourceconfig=RESOURCE, hyperparameters=PROGRAM)
+    assert read_config(paths, {"SAGEMAKER_PROGRAM": "other.py"}).job.program == "other.py"
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("30", 30.0), ('"2.5"', 2.5), ("0", None), ("", None), (None, None)])
+def test_supervision(tmp_path: Path, value: Optional[str], seconds: Optional[float]) -> None:
+    extra = {} if value is None else {"sagemaker_hvdsm_timeout": value, "sagemaker_hvdsm_hang_timeout": value}
+    found = read_config(write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, **extra}), {}).job.supervision
+    assert (found.timeout, found.hang_timeout, found.max_restarts) == (seconds, seconds, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("timeout", "-1"), ("hang_timeout", '"soon"'), ("max_restarts", "1.5"), ("max_restarts", "true"), ("timeout", "Infinity")],
+)
+def test_supervision_that_is_none_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    paths = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, f"sagemaker_hvdsm_{key}": value})
+    with pytest.raises(ConfigError, match=f"sagemaker_hvdsm_{key}"):
+        read_config(paths, {})
 
 
 @pytest.mark.parametrize("value", ['"0"', "0", "-1", "2.5", '"two"', "true", "[2]"])

@@ -121,7 +121,7 @@ def test_configuration_is_decoded(tmp_path: Path) -> None:
         (
             {"sagemaker_program": "a.py", "sagemaker_mpi_enabled": "true", "sagemaker_torch_distributed_enabled": "true"},
             None,
-            "both",
+            "only one can start the ranks",
         ),
         ({"sagemaker_program": "a.py", "sagemaker_mpi_enabled": "1", "sagemaker_mpi_num_processes": "zero"}, None, "not a count"),
         ({"sagemaker_program": "a.py", "sagemaker_hvdsm_args": "[1]"}, None, "list of strings"),

@@ -1,0 +1,129 @@
+"""What the reserved hyperparameters (``sagemaker_*``) ask for: distribution, instance groups, supervision, logging level."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional, Tuple
+
+from hvdsm.errors import ConfigError
+from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED, Distribution, Supervision
+
+# What switches a distribution on, and what stands for those that hvdsm does not have.
+LAUNCHERS = {
+    "sagemaker_mpi_enabled": MPI,
+    "sagemaker_torch_distributed_enabled": TORCH_DISTRIBUTED,
+    "sagemaker_pytorch_ddp_enabled": TORCH_DISTRIBUTED,
+}
+OTHER_LAUNCHERS = {
+    "sagemaker_distributed_dataparallel_enabled": "use torch_distributed, or mpi with Horovod",
+    "sagemaker_parameter_server_enabled": "use mpi with Horovod, or a framework function with role processes",
+    "sagemaker_multi_worker_mirrored_strategy_enabled": "use mpi with Horovod",
+    "sagemaker_pytorch_xla_multi_worker_enabled": "use torch_distributed",
+}
+LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "warn": 30, "info": 20, "debug": 10, "notset": 0}
+
+
+def distribution(reserved: Mapping[str, Any], *, framework: bool = False) -> Distribution:
+    """The distribution that the reserved hyperparameters ask for; mpi, torch_distributed, or none.
+
+    Args:
+        reserved: the decoded ``sagemaker_*`` hyperparameters.
+        framework: whether a framework function runs, which may know distributions that hvdsm does not.
+
+    Raises:
+        ConfigError: two distributions at once, one that is not known, or a number that is none.
+    """
+    enabled = [key for key in (*LAUNCHERS, *OTHER_LAUNCHERS) if _true(reserved.get(key))]
+    kinds = {LAUNCHERS.get(key, key) for key in enabled}
+    if len(kinds) > 1:
+        raise ConfigError(
+            "they are enabled together, and only one can start the ranks",
+            where=f"hyperparameters {', '.join(enabled)}",
+            remedy="enable one of them in the distribution",
+        )
+    if enabled and enabled[0] in OTHER_LAUNCHERS and not framework:
+        raise ConfigError(
+            "hvdsm does not start ranks this way", where=f"hyperparameter {enabled[0]}", remedy=OTHER_LAUNCHERS[enabled[0]]
+        )
+    own = _count(reserved, "sagemaker_hvdsm_processes_per_host")
+    if MPI in kinds:
+        return Distribution(
+            kind=MPI,
+            processes_per_host=_count(reserved, "sagemaker_mpi_num_of_processes_per_host") or own,
+            custom_mpi_options=str(reserved.get("sagemaker_mpi_custom_mpi_options") or ""),
+            world_size=_count(reserved, "sagemaker_mpi_num_processes"),
+        )
+    return Distribution(kind=TORCH_DISTRIBUTED if TORCH_DISTRIBUTED in kinds else NONE, processes_per_host=own)
+
+
+def supervision(reserved: Mapping[str, Any]) -> Supervision:
+    """Time limits and restarts, from the ``sagemaker_hvdsm_*`` hyperparameters; 0 switches one off.
+
+    Raises:
+        ConfigError: a number cannot be read.
+    """
+
+    def number(key: str) -> float:
+        value = reserved.get(key)
+        try:
+            found = float(str(value)) if value not in (None, "") else 0.0
+        except ValueError:
+            found = -1.0
+        if not 0 <= found < float("inf"):
+            raise ConfigError(f"{value!r} is not a number of 0 or more", where=f"hyperparameter {key}")
+        return found
+
+    restarts = number("sagemaker_hvdsm_max_restarts")
+    if restarts != int(restarts):
+        raise ConfigError(f"{restarts:g} is not a whole number", where="hyperparameter sagemaker_hvdsm_max_restarts")
+    return Supervision(
+        timeout=number("sagemaker_hvdsm_timeout") or None,
+        hang_timeout=number("sagemaker_hvdsm_hang_timeout") or None,
+        max_restarts=int(restarts),
+    )
+
+
+def _true(value: Any) -> bool:
+    """The SDK sends "true"; some send "True" or "1"; "False" is false."""
+    return value is True or str(value).strip().lower() in ("true", "1", "yes")
+
+
+def _count(reserved: Mapping[str, Any], key: str) -> Optional[int]:
+    value = reserved.get(key)
+    if value in (None, ""):
+        return None
+    try:
+        count = int(str(value))
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ConfigError(f"{value!r} is not a count of 1 or more", where=f"hyperparameter {key}")
+    return count
+
+
+def level_number(value: Any) -> int:
+    """A logging level as a number; a name or number that is none counts as INFO."""
+    text = str(value).strip().lower()
+    if text in LOG_LEVELS:
+        return LOG_LEVELS[text]
+    try:
+        return int(text)
+    except ValueError:
+        return LOG_LEVELS["info"]
+
+
+def distribution_groups(reserved: Mapping[str, Any]) -> Tuple[str, ...]:
+    """Names of the instance groups that run ranks; empty means all hosts.
+
+    Raises:
+        ConfigError: it is not a list of names.
+    """
+    value = reserved.get("sagemaker_distribution_instance_groups")
+    if value in (None, "", []):
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(
+            f"{value!r} is not a list of group names", where="hyperparameter sagemaker_distribution_instance_groups"
+        )
+    return tuple(value)
