@@ -47,6 +47,11 @@ def launch(
     delay_ms: float = 0.0,
     mbit: float = 0.0,
     stream: Optional[TextIO] = None,
+    checkpoint: Optional[str] = None,
+    interrupt_after: Optional[float] = None,
+    stop_grace: Optional[float] = None,
+    hang_timeout: Optional[float] = None,
+    max_restarts: Optional[int] = None,
 ) -> JobOutcome:
     """Run a training script on hosts of this machine as a SageMaker training job would run it.
 
@@ -63,8 +68,8 @@ def launch(
         job_name: name of the job; made from the script's name and the time by default.
         max_run: time limit in seconds.
         output: directory under which the results go, in ``JOB-NAME/``.
-        request: a CreateTrainingJob request instead of a script; ``channels``, ``env``, ``hyperparameters``, ``job_name``
-            and ``max_run`` change it for this run.
+        request: a CreateTrainingJob request instead of a script; ``channels``, ``env``, ``hyperparameters``, ``job_name``,
+            ``max_run``, ``checkpoint``, ``hang_timeout`` and ``max_restarts`` change it for this run.
         s3_root: directory that stands for S3: ``s3://bucket/key`` is ``s3_root/bucket/key``.
         distribution: ``mpi``, ``torch_distributed`` or ``none``.
         mpirun: path of mpirun; the first on PATH by default.
@@ -74,6 +79,12 @@ def launch(
         delay_ms: one-way network delay between hosts, milliseconds.
         mbit: rate of each host's link, megabits per second.
         stream: where live output goes; standard output by default.
+        checkpoint: directory that ``/opt/ml/checkpoints`` of all hosts is kept in, for this run and the next.
+        interrupt_after: seconds of ranks running after which all hosts are taken away, as from a managed spot job, and the
+            job is launched anew; its outcome is that of the second run.
+        stop_grace: seconds between SIGTERM and SIGKILL when a job is stopped or interrupted; 10 by default (the service: 120).
+        hang_timeout: seconds without output and without ``hvdsm.progress`` of any rank after which the job fails.
+        max_restarts: how often the ranks are started again on the same hosts after a failure.
 
     Returns:
         how the job ended; a failing job raises nothing, see ``outcome.ok`` and ``outcome.failure``.
@@ -101,6 +112,9 @@ def launch(
             distribution=distribution,
             instance_type=instance_type,
             region=region,
+            checkpoint=checkpoint,
+            hang_timeout=hang_timeout,
+            max_restarts=max_restarts,
         )
     elif script is not None or args or source_dir is not None:
         raise UsageError("a request stands instead of a script", remedy="leave out script, args and source_dir")
@@ -112,8 +126,20 @@ def launch(
             environment=env,
             hyperparameters=hyperparameters,
             max_run=max_run,
+            checkpoint=checkpoint_uri(checkpoint),
+            hang_timeout=hang_timeout,
+            max_restarts=max_restarts,
         )
-    options = LocalOptions(output=output, hosts=hosts, s3_root=s3_root, mpirun=mpirun, delay_ms=delay_ms, mbit=mbit)
+    options = LocalOptions(
+        output=output,
+        hosts=hosts,
+        s3_root=s3_root,
+        mpirun=mpirun,
+        delay_ms=delay_ms,
+        mbit=mbit,
+        stop_grace=stop_grace,
+        interrupt_after=interrupt_after,
+    )
     outcome = execute(made, options, Display(sys.stdout if stream is None else stream))
     if outcome.exit_code == 128 + signal.SIGINT and outcome.status == "Stopped":
         raise KeyboardInterrupt
@@ -128,6 +154,7 @@ def make_request(
     env: Mapping[str, str],
     source_dir: Optional[str] = None,
     output: str = DEFAULT_OUTPUT,
+    checkpoint: Optional[str] = None,
     **options: Any,
 ) -> Dict[str, Any]:
     """The CreateTrainingJob request of a launch; the arguments are those of :func:`launch`.
@@ -150,6 +177,7 @@ def make_request(
             channels={name: data_uri(path) for name, path in channels.items()},
             environment=env,
             output=file_uri(os.path.abspath(os.path.expanduser(output))),
+            checkpoint=checkpoint_uri(checkpoint),
             timestamp=datetime.datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")[:-3],
             **options,
         )
@@ -180,11 +208,24 @@ def locate_script(script: str, source_dir: Optional[str]) -> tuple[str, str]:
 
 
 def data_uri(place: str) -> str:
-    """A channel's path as ``file://``; ``s3://`` and ``file://`` stay."""
+    """A path as ``file://``; ``s3://`` and ``file://`` stay."""
     place = os.fspath(place)
     if place.startswith(("s3://", "file://")):
         return place
     return file_uri(os.path.abspath(os.path.expanduser(place)))
+
+
+def checkpoint_uri(place: Optional[str]) -> Optional[str]:
+    """The place of checkpoints as a URI; None stays.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if place is None:
+        return None
+    if not os.fspath(place):
+        raise UsageError("names no directory", where="checkpoint", remedy="--checkpoint DIR")
+    return data_uri(place)
 
 
 def execute(request: Mapping[str, Any], options: LocalOptions, display: Display, *, summary: bool = True) -> JobOutcome:
@@ -194,6 +235,7 @@ def execute(request: Mapping[str, Any], options: LocalOptions, display: Display,
     """
     backend = LocalBackend(options)
     plan = backend.plan(request)
+    display.launcher = plan.launcher
     display.say(f"{plan.job_name}: {len(plan.hosts)} host{'s' if len(plan.hosts) > 1 else ''}, results go to {plan.job_dir}")
     job: Optional[LocalJob] = None
 

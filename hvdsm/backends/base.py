@@ -51,7 +51,7 @@ class Plan(Protocol):
 
     @property
     def hosts(self) -> Tuple[str, ...]:
-        """Names of the hosts, the launcher first."""
+        """Names of the hosts."""
 
     @property
     def warnings(self) -> Tuple[str, ...]:

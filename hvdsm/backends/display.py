@@ -29,7 +29,7 @@ class Display:
     def __init__(self, stream: TextIO, launcher: str = "algo-1", colour: Optional[bool] = None) -> None:
         self.colour = stream.isatty() if colour is None else colour
         self._stream: Optional[TextIO] = stream
-        self._launcher = launcher
+        self.launcher = launcher
         self._lock = threading.Lock()
 
     def show(self, event: Event) -> None:
@@ -48,12 +48,15 @@ class Display:
     def summary(self, outcome: JobOutcome, job_dir: str) -> None:
         """Write how the job ended, and where its results are."""
         ranks = ", ".join(f"{host}: {count}" for host, count in sorted(outcome.ranks_per_host.items()))
-        size = f", {outcome.world_size} ranks ({ranks})" if ranks else ""
+        size = f", {outcome.world_size} rank{'s' if outcome.world_size != 1 else ''} ({ranks})" if ranks else ""
+        if outcome.interruptions:
+            size += f", {outcome.interruptions} interruption{'s' if outcome.interruptions > 1 else ''}"
         if outcome.ok:
             self.say(f"{outcome.job_name} completed in {outcome.seconds:.1f} s{size}")
-            self.say(f"model: {outcome.model_dir}")
         else:
             self._write(self._box(outcome, job_dir).encode("utf-8", "replace"))
+        if outcome.model_dir:
+            self.say(f"model: {outcome.model_dir}")
         self.say(f"results: {job_dir}")
 
     def _box(self, outcome: JobOutcome, job_dir: str) -> str:
@@ -84,7 +87,7 @@ class Display:
 
     def _named(self, event: Event) -> bytes:
         data = event.data if event.data.endswith(b"\n") else event.data + b"\n"
-        if event.host in (None, self._launcher):
+        if event.host in (None, self.launcher):
             return data
         name = f"{event.host}: ".encode()
         return b"".join(name + line for line in data.splitlines(keepends=True))

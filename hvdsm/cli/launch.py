@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 import click
 from click.core import ParameterSource
 
-from hvdsm.api import DEFAULT_OUTPUT, data_uri, execute, make_request
+from hvdsm.api import DEFAULT_OUTPUT, checkpoint_uri, data_uri, execute, make_request
 from hvdsm.backends.display import Display
 from hvdsm.backends.local import HOST_MODES, LocalOptions
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, changed_request, parse_hyperparameter, split_assignment
@@ -49,6 +49,18 @@ _IN_REQUEST = (
 @click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of the container.  Repeatable.")
 @click.option("--job-name", metavar="NAME", help="Name of the job.  [default: SCRIPT's name and the time]")
 @click.option("--max-run", type=int, metavar="SECONDS", help="Time limit; exit code 75 when it is exceeded.")
+@click.option("--stop-grace", type=click.FloatRange(0), metavar="SECONDS", help="From SIGTERM to SIGKILL.  [default: 10]")
+@click.option("--checkpoint", metavar="DIR", help="Keeps /opt/ml/checkpoints of all hosts, for this run and the next.")
+@click.option(
+    "--interrupt-after",
+    type=float,
+    metavar="SECONDS",
+    help="Rehearse a spot interruption: SIGTERM after that time of running, then the job anew on other hosts.",
+)
+@click.option("--max-restarts", type=click.IntRange(0), metavar="N", help="Start the ranks again after a failure, N times.")
+@click.option(
+    "--hang-timeout", type=float, metavar="SECONDS", help="Fail when no rank says anything for so long, and show its stacks."
+)
 @click.option("--output", default=DEFAULT_OUTPUT, show_default=True, metavar="DIR", help="Results go to DIR/JOB-NAME/.")
 @click.option("--request", "request_file", metavar="FILE", help="CreateTrainingJob request (JSON) instead of SCRIPT.")
 @click.option("--s3-root", metavar="DIR", help="Stands for S3: s3://BUCKET/KEY is DIR/BUCKET/KEY.")
@@ -103,6 +115,8 @@ def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, **given: Any) -
         mpirun=given.pop("mpirun"),
         delay_ms=given.pop("delay_ms"),
         mbit=given.pop("mbit"),
+        stop_grace=given.pop("stop_grace"),
+        interrupt_after=given.pop("interrupt_after"),
     )
     request = _request(ctx, **given)
     if dry_run:
@@ -148,6 +162,9 @@ def _request(
         environment=variables,
         hyperparameters=values,
         max_run=options["max_run"],
+        checkpoint=checkpoint_uri(options["checkpoint"]),
+        hang_timeout=options["hang_timeout"],
+        max_restarts=options["max_restarts"],
     )
 
 

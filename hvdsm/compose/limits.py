@@ -154,6 +154,17 @@ def _stopping(request: Mapping[str, Any]) -> Iterator[str]:
         yield f"StoppingCondition.MaxWaitTimeInSeconds: at least MaxRuntimeInSeconds ({seconds:,}), not {wait:,}"
 
 
+def _checkpoints(request: Mapping[str, Any]) -> Iterator[str]:
+    config = request.get("CheckpointConfig")
+    if config is None:
+        return
+    uri, path = (config.get("S3Uri"), config.get("LocalPath")) if isinstance(config, Mapping) else (None, None)
+    if not isinstance(uri, str) or not uri or len(uri) > 1024:
+        yield f"CheckpointConfig.S3Uri: 1 to 1,024 characters, not {shown(uri)}"
+    if path is not None and (not isinstance(path, str) or not path.startswith("/") or len(path) > 4096):
+        yield f"CheckpointConfig.LocalPath: an absolute path of at most 4,096 characters, not {shown(path)}"
+
+
 def _rest(request: Mapping[str, Any]) -> Iterator[str]:
     role = request.get("RoleArn")
     if role is not None and not 20 <= len(role) <= 2048:
@@ -170,7 +181,17 @@ def _rest(request: Mapping[str, Any]) -> Iterator[str]:
         yield f"RetryStrategy.MaximumRetryAttempts: 1 to 30, not {shown(retry)}"
 
 
-_CHECKS: Sequence[Check] = (_name, _algorithm, _hyperparameters, _environment, _channels, _resources, _stopping, _rest)
+_CHECKS: Sequence[Check] = (
+    _name,
+    _algorithm,
+    _hyperparameters,
+    _environment,
+    _channels,
+    _resources,
+    _stopping,
+    _checkpoints,
+    _rest,
+)
 
 
 def shown(value: Any) -> str:

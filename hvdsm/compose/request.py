@@ -14,12 +14,14 @@ from urllib.parse import quote, unquote_to_bytes
 from hvdsm.compose.arguments import pack_arguments
 from hvdsm.compose.limits import MAX_NAME, MAX_RUNTIME, check_request, shown
 from hvdsm.compose.options import parse_options
+from hvdsm.compose.supervision import supervision_of
 from hvdsm.errors import ConfigError, UsageError
 from hvdsm.model import DISTRIBUTIONS, MPI, NONE, TORCH_DISTRIBUTED
 
 LOCAL_INSTANCE_TYPE = "local"
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
+CHECKPOINTS = "/opt/ml/checkpoints"
 PROCESSES_KEY = {
     MPI: "sagemaker_mpi_num_of_processes_per_host",
     TORCH_DISTRIBUTED: "sagemaker_hvdsm_processes_per_host",
@@ -50,6 +52,9 @@ class LaunchOptions:
         instance_type: type of every host; ``local`` where there is no instance.
         region: AWS region, when known.
         output: URI of the place for results.
+        checkpoint: URI of the place that ``/opt/ml/checkpoints`` is kept in.
+        hang_timeout: seconds without output and progress after which the job fails; None is no limit.
+        max_restarts: how often the ranks are started again after a failure; None is the container's default, never.
     """
 
     program: str
@@ -68,6 +73,9 @@ class LaunchOptions:
     instance_type: str = LOCAL_INSTANCE_TYPE
     region: Optional[str] = None
     output: Optional[str] = None
+    checkpoint: Optional[str] = None
+    hang_timeout: Optional[float] = None
+    max_restarts: Optional[int] = None
 
 
 def build_request(options: LaunchOptions) -> Dict[str, Any]:
@@ -96,6 +104,8 @@ def build_request(options: LaunchOptions) -> Dict[str, Any]:
         request["Environment"] = dict(options.environment)
     if options.output:
         request["OutputDataConfig"] = {"S3OutputPath": options.output}
+    if options.checkpoint:
+        request["CheckpointConfig"] = {"S3Uri": options.checkpoint, "LocalPath": CHECKPOINTS}
     check_request(request)
     return request
 
@@ -116,6 +126,7 @@ def hyperparameters_of(options: LaunchOptions, job_name: str) -> Dict[str, str]:
             reserved[PROCESSES_KEY[options.distribution]] = options.processes_per_host
     if options.custom_mpi_options:
         reserved["sagemaker_mpi_custom_mpi_options"] = options.custom_mpi_options
+    reserved.update(supervision_of(options.hang_timeout, options.max_restarts))
     encoded = {key: encode(key, value) for key, value in reserved.items()}
     encoded.update(pack_arguments(options.arguments))
     for key in options.hyperparameters:
@@ -221,10 +232,14 @@ def changed_request(
     environment: Optional[Mapping[str, str]] = None,
     hyperparameters: Optional[Mapping[str, Any]] = None,
     max_run: Optional[int] = None,
+    checkpoint: Optional[str] = None,
+    hang_timeout: Optional[float] = None,
+    max_restarts: Optional[int] = None,
 ) -> Dict[str, Any]:
-    """A request made elsewhere with another name, channels, variables, hyperparameters or time limit.
+    """A request made elsewhere with another name, channels, variables, hyperparameters, limits or place for checkpoints.
 
-    A channel keeps its other fields and gets another place; one that the request does not name is added.
+    A channel keeps its other fields and gets another place; one that the request does not name is added.  So do checkpoints
+    keep their path in the container.
     """
     changed = dict(request)
     if job_name is not None:
@@ -236,6 +251,10 @@ def changed_request(
         changed["InputDataConfig"] = _changed_channels(changed.get("InputDataConfig") or (), channels)
     if environment:
         changed["Environment"] = {**(changed.get("Environment") or {}), **environment}
+    if checkpoint is not None:
+        old = changed.get("CheckpointConfig") or {}
+        changed["CheckpointConfig"] = {"LocalPath": CHECKPOINTS, **old, "S3Uri": checkpoint}
+    hyperparameters = {**(hyperparameters or {}), **supervision_of(hang_timeout, max_restarts)}
     if hyperparameters:
         encoded = {key: encode(key, value) for key, value in hyperparameters.items()}
         changed["HyperParameters"] = {**(changed.get("HyperParameters") or {}), **encoded}

@@ -33,7 +33,7 @@ from hvdsm.container.ssh import SshServer, free_port, make_keys, write_files
 from hvdsm.container.starter import Starter
 from hvdsm.container.zombies import reap_orphans
 from hvdsm.errors import HvdsmError
-from hvdsm.model import MPI
+from hvdsm.model import MPI, NONE
 
 Message = Dict[str, Any]
 SECRET = ("HVDSM_JOB_TOKEN",)
@@ -75,7 +75,7 @@ class Agent:
         self.settings = settings
         self.environ = {name: value for name, value in environ.items() if name not in SECRET}
         self.host = config.cluster.current_host
-        self.in_distribution = self.host in config.cluster.distribution_hosts
+        self.in_distribution = self.host in config.cluster.distribution_hosts or config.job.distribution.kind == NONE
         self.facts = HostFacts()
         self.emit = emit
         self.emit_lines = emit_lines
@@ -117,6 +117,8 @@ class Agent:
         for directory in (paths.code, paths.model, paths.output_data):
             os.makedirs(directory, exist_ok=True)
         self.say(source.fetch(paths, job.submit_directory))
+        packages = self.environ.get("HVDSM_PACKAGES")
+        self._python_path = (packages,) if packages else ()
         arguments = user_arguments(job) if self.config.arguments is None else self.config.arguments
         self.command = source.entry_command(paths, job.program, list(arguments))
         announcement: Message = {"host": self.host, "slots": self.facts.slots, "port": 0, "host_key": "", "client_key": ""}

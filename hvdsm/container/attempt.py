@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from hvdsm.container.conductor import Ledger, launch_failure, mpirun_verdict
 from hvdsm.container.config import Settings
 from hvdsm.container.loop import Loop, Timer
 from hvdsm.container.starter import Starter
 from hvdsm.errors import EXIT_CONFIG, EXIT_TIMEOUT
-from hvdsm.model import Distribution, RankFailure
+from hvdsm.model import NONE, Distribution, RankFailure
 from hvdsm.model.outcome import KIND_HOST_LOST, KIND_TIMEOUT
 
 Message = Dict[str, Any]
@@ -88,12 +88,13 @@ class Attempt:
             self._tell_host(host, {"do": "torchrun", "hosts": len(hosts), "node_rank": index, "processes": count})
         self._watch_start()
 
-    def start_plainly(self, hosts: Sequence[str], first: int, total: int) -> None:
-        """Run the script once on each of these hosts; their processes are numbered from ``first``."""
-        for index, host in enumerate(hosts):
-            place = {"rank": first + index, "local_rank": 0, "world_size": total, "local_world_size": 1}
+    def start_plainly(self, numbers: Mapping[str, int], total: int) -> None:
+        """Run the script once on each of these hosts; ``numbers`` are those of the processes."""
+        for host, number in numbers.items():
+            place = {"rank": number, "local_rank": 0, "world_size": total, "local_world_size": 1}
             self._tell_host(host, {"do": "spawn", **place})
-        self._watch_start()
+        if self._distribution.kind != NONE:
+            self._watch_start()
 
     def _watch_start(self) -> None:
         if not self.launched:

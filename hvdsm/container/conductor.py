@@ -44,6 +44,7 @@ class Ledger:
         self.failures: List[RankFailure] = []
         self._reported: Set[int] = set()
         self.stopping = False
+        self.absent: Tuple[str, ...] = ()
         self.phases: Dict[str, float] = {}
         self.warnings: List[str] = []
 
@@ -118,7 +119,8 @@ class Ledger:
     @property
     def all_started(self) -> bool:
         """Whether every rank of the world has started."""
-        return bool(self.started) and len(self.started) >= self.world_size + len(self.plain) and self._worlds_begun
+        expected = self.world_size + len(self.plain) - len(self.absent)
+        return bool(self.started) and len(self.started) >= expected and self._worlds_begun
 
     @property
     def _worlds_begun(self) -> bool:
@@ -150,7 +152,7 @@ class Ledger:
 
     def check_placement(self, distribution: Distribution, say: Callable[[str], None]) -> None:
         """Ranks that all sit on one host are the failure that ends as success; options that ask for it only get a warning."""
-        empty = [host for host, count in self.ranks_per_host().items() if not count]
+        empty = [host for host, count in self.ranks_per_host().items() if not count and host not in self.absent]
         if not self.started or not empty or self.failures:
             return
         message = f"no rank ran on {', '.join(empty)}; all {len(self.started)} ran on the other hosts"

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Optional
 
 from hvdsm.compose.failure import headline
 from hvdsm.container.agent import Agent, Message
+from hvdsm.container.alone import LINGER, absent_text, own_setup
 from hvdsm.container.attempt import Attempt
 from hvdsm.container.conductor import Ledger, launch_failure, role_failure
 from hvdsm.container.config import ContainerConfig, Settings
@@ -20,7 +21,7 @@ from hvdsm.container.starter import Starter
 from hvdsm.container.starting import Starting
 from hvdsm.container.vigil import Vigil
 from hvdsm.errors import EXIT_CONFIG, EXIT_TIMEOUT, HvdsmError
-from hvdsm.model import MPI, JobOutcome
+from hvdsm.model import MPI, NONE, JobOutcome
 from hvdsm.model.outcome import KIND_TIMEOUT, RankFailure
 
 MASTER_PORT = 7777
@@ -68,7 +69,8 @@ class Launcher:
         )
 
     def _new_attempt(self, number: int) -> Attempt:
-        plain = [host for host in self.cluster.hosts if host not in self.cluster.distribution_hosts]
+        kind, ranked = self.distribution.kind, self.cluster.distribution_hosts
+        plain = [host for host in self.cluster.hosts if host not in ranked and kind != NONE]
         return Attempt(
             self.loop,
             Ledger(self.config.job.name, self.cluster.hosts, plain),
@@ -108,19 +110,26 @@ class Launcher:
             self._broken(self.cluster.launcher, str(announcement["error"]), int(announcement["exit_code"]))
             return
         self.gathering.announced[self.cluster.launcher] = announcement
-        self._all_joined()
+        if self.distribution.kind == NONE:
+            # The script needs no other host, and does not wait for one.
+            self.agent.handle(own_setup(self.agent, "127.0.0.1"))
+        else:
+            self._all_joined()
 
     def _joined(self, host: str, announcement: Message) -> None:
         if announcement.get("error"):
             self._broken(host, str(announcement["error"]), int(announcement.get("exit_code", 78)))
         elif self.attempt.ending:
+            self.gathering.send(host, {"do": "signal", "signal": int(signal.SIGTERM)})
             self.attempt.finish_if_over()
-        else:
+        elif self.distribution.kind != NONE:
             self._all_joined()
 
     def _join_overdue(self) -> None:
         missing = self.gathering.missing
-        if missing and not self.attempt.ending:
+        if missing and self.distribution.kind == NONE:
+            self.output.say(f"warning: {', '.join(missing)} did not join within {self.settings.rendezvous_timeout:.0f} s")
+        elif missing and not self.attempt.ending:
             message = (
                 f"{', '.join(missing)} did not join within {self.settings.rendezvous_timeout:.0f} s; "
                 "the security group must allow all TCP between the hosts of the job"
@@ -175,7 +184,8 @@ class Launcher:
         if said == "ready":
             self._ready[host] = message
             self._restarts.hear(host, message)
-            if len(self._ready) == len(self.cluster.hosts) and not self.attempt.ending:
+            alone = self.distribution.kind == NONE and not self.attempt.number
+            if (alone or len(self._ready) == len(self.cluster.hosts) - self._absent) and not self.attempt.ending:
                 self._all_ready()
         elif said == "activity":
             self.vigil.hear(host, message["ranks"])
@@ -191,6 +201,21 @@ class Launcher:
             self.stop(host)
         else:
             self.attempt.hear(host, message)
+            if said == "exited" and self._absent and not self.attempt.ending and self.attempt.ledger.all_ended:
+                self.loop.later(LINGER, self._end_without_the_absent)
+
+    @property
+    def _absent(self) -> int:
+        """How many hosts a job without a distribution goes on without."""
+        return len(self.gathering.missing) if self.distribution.kind == NONE else 0
+
+    def _end_without_the_absent(self) -> None:
+        ledger = self.attempt.ledger
+        if self._absent and ledger.all_ended and not self.attempt.over:
+            ledger.absent = self.gathering.missing
+            ledger.warnings.append(absent_text(ledger.absent))
+            self.output.say(f"warning: {ledger.warnings[-1]}")
+            self.attempt.finish_if_over()
 
     def _lines(self, lines: bytes) -> None:
         self.output.write(lines)

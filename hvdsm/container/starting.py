@@ -79,10 +79,14 @@ class Starting:
             OSError: mpirun cannot be started.
         """
         cluster, distribution = self._config.cluster, self._config.job.distribution
-        hosts, slots = cluster.distribution_hosts, self.slots(announced)
+        hosts = cluster.distribution_hosts
         if distribution.kind == NONE:
-            attempt.start_plainly(hosts, 0, len(hosts))
-        elif self._mpi is not None:
+            # At first each host starts its own; a restart is the launcher's, for the hosts that have joined.
+            there = [host for host in cluster.hosts if host == cluster.launcher or (attempt.number and host in announced)]
+            attempt.start_plainly({host: cluster.hosts.index(host) for host in there}, len(cluster.hosts))
+            return
+        slots = self.slots(announced)
+        if self._mpi is not None:
             if len(hosts) > 1:
                 phase("ssh ready", f"ssh ready on {len(hosts)} of {len(hosts)} hosts")
             command = compose(self._config, self._settings, self._agent, self._mpi, slots)
@@ -91,4 +95,5 @@ class Starting:
         else:
             attempt.start_torchrun(hosts, slots)
         if attempt.ledger.plain:
-            attempt.start_plainly(attempt.ledger.plain, distribution.world_size or sum(slots), 1)
+            first = distribution.world_size or sum(slots)
+            attempt.start_plainly({host: first + index for index, host in enumerate(attempt.ledger.plain)}, 1)

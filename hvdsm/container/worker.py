@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 from hvdsm.container.agent import Agent, Message
+from hvdsm.container.alone import Alone
 from hvdsm.container.conductor import launch_failure
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.loop import Loop
@@ -15,7 +16,7 @@ from hvdsm.container.relay import Output
 from hvdsm.container.rendezvous import Joiner
 from hvdsm.container.wire import Connection
 from hvdsm.errors import EXIT_CONFIG, EXIT_TIMEOUT
-from hvdsm.model import JobOutcome, RankFailure
+from hvdsm.model import NONE, JobOutcome, RankFailure
 from hvdsm.model.outcome import FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
 
 HEARTBEAT = 1.0
@@ -35,6 +36,7 @@ class Worker:
         self.agent = Agent(loop, config, settings, environ, emit=self._emit, emit_lines=self._lines, say=output.say)
         self._connection: Optional[Connection] = None
         self._joiner: Optional[Joiner] = None
+        self._alone: Optional[Alone] = None
         self._stop_asked = False
 
     def start(self) -> None:
@@ -44,6 +46,9 @@ class Worker:
     def _prepared(self, announcement: Message) -> None:
         if self.outcome is not None:
             return
+        if self.config.job.distribution.kind == NONE and not announcement.get("error"):
+            self._alone = Alone(self.loop, self.config, self.settings, self.agent, self.output.say, self._ended_alone)
+            self._alone.begin()
         self._joiner = Joiner(
             self.loop,
             self.config.cluster.launcher,
@@ -56,7 +61,15 @@ class Worker:
             on_failed=self._not_joined,
         )
 
+    def _ended_alone(self, outcome: JobOutcome) -> None:
+        self.outcome = outcome
+        self.loop.stop()
+
     def _not_joined(self, why: str) -> None:
+        if self._alone is not None:
+            self._alone.given_up = True
+            self.output.say(f"warning: {why}; this host goes on alone")
+            return
         host, refused = self.config.cluster.current_host, self._joiner is not None and self._joiner.refused
         kind, code = (KIND_LAUNCH, EXIT_CONFIG) if refused else (KIND_TIMEOUT, EXIT_TIMEOUT)
         self._end(RankFailure(kind, why, code, host=host, time=time.time()))
@@ -66,6 +79,9 @@ class Worker:
         connection.on_message = self._told
         connection.on_close = self._launcher_lost
         self.output.say(f"joined {self.config.cluster.launcher} ({time.monotonic() - self.started:.2f} s)")
+        if self._alone is not None:
+            for event in self._alone.take_over():
+                connection.send(event)
         if self._stop_asked:
             connection.send({"say": "stop"})
         self.loop.every(HEARTBEAT, self._beat)
@@ -112,6 +128,8 @@ class Worker:
     def _emit(self, message: Message) -> None:
         if self._connection is not None:
             self._connection.send(message)
+        elif self._alone is not None:
+            self._alone.hear(message)
 
     def _lines(self, lines: bytes) -> None:
         """To this host's own log, and to the launcher's, where users of mpirun look for all ranks."""
@@ -136,6 +154,8 @@ class Worker:
         self._stop_asked = True
         if self._connection is not None:
             self._connection.send({"say": "stop"})
+        elif self._alone is not None:
+            self._alone.stop(self.settings.stop_grace)
         else:
             self._end(launch_failure("stopped before the launcher was joined", 143, time.time()))
 

@@ -194,7 +194,8 @@ def test_another_open_mpi_on_a_worker_is_named(start: Start) -> None:
     job = start("print('here')", late=("algo-1", "algo-2"))
     library = str(Path(job.python).parent.parent / "lib" / "libmpi.so.40")
     other = "/tmp/other/libmpi.so.40.99.1"
-    commands = f"mkdir -p /tmp/other && cp {library} {other} && cd {Path(library).parent} && rm -f libmpi.so.40 && ln -s {other} libmpi.so.40"
+    folder = Path(library).parent
+    commands = f"mkdir -p /tmp/other && cp {library} {other} && cd {folder} && rm libmpi.so.40 && ln -s {other} libmpi.so.40"
     assert job.cluster.popen("algo-2", ["sh", "-c", commands]).wait(timeout=20) == 0, "the hosts' directories cannot be changed"
     for host in job.logs:
         start_host(job, host)

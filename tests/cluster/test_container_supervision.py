@@ -284,3 +284,63 @@ def test_the_signal_for_stacks_is_not_one_that_libraries_use() -> None:
     from hvdsm.container.stacks import STACK_SIGNAL
 
     assert STACK_SIGNAL not in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+
+
+PLAIN = {"sagemaker_mpi_enabled": "false"}
+
+
+def test_without_a_distribution_no_host_waits_for_another_to_begin(start: Start) -> None:
+    job = start("import os; print('here', os.environ['SM_CURRENT_HOST'], flush=True)", late=("algo-1",), **PLAIN)
+    assert job.programs["algo-2"].wait(timeout=30) == 0, job.everything()
+    assert "[1,algo-2] here algo-2" in job.read("algo-2")
+    assert job.outcome("algo-2")["status"] == "Completed"
+    start_host(job, "algo-1")
+    assert job.programs["algo-1"].wait(timeout=30) == 0, job.everything()
+    assert "algo-2 had not joined" in job.outcome("algo-1")["warnings"][0]
+
+
+def test_without_a_distribution_a_failure_still_ends_all_hosts(start: Start) -> None:
+    script = """
+import os, time
+if os.environ["SM_CURRENT_HOST"] == "algo-2": raise ValueError("bad data")
+time.sleep(300)
+"""
+    job = start(script, late=("algo-1",), **PLAIN)
+    start_host(job, "algo-1")
+    assert job.codes() == {"algo-1": 1, "algo-2": 1}, job.everything()
+    assert (job.failure("algo-1") or "").startswith("rank 1 (algo-2, local rank 0): ValueError: bad data")
+
+
+def test_without_a_distribution_hosts_end_together(start: Start) -> None:
+    script = "import os, time; time.sleep(3 * (os.environ['SM_CURRENT_HOST'] == 'algo-2')); print('done', flush=True)"
+    job = start(script, **PLAIN)
+    assert job.codes() == {"algo-1": 0, "algo-2": 0}, job.everything()
+    assert job.read("algo-1").count("done") == 2
+    assert job.outcome("algo-1")["ranks_per_host"] == {"algo-1": 1, "algo-2": 1}
+
+
+def test_without_a_distribution_ranks_start_again_too(start: Start) -> None:
+    script = """
+import os, time
+if os.environ["HVDSM_RESTART_COUNT"] == "0" and os.environ["SM_CURRENT_HOST"] == "algo-2":
+    raise SystemExit(5)
+time.sleep(1)
+"""
+    job = start(script, sagemaker_hvdsm_max_restarts=2, **PLAIN)
+    assert job.codes() == {"algo-1": 0, "algo-2": 0}, job.everything()
+    assert job.outcome("algo-2")["restarts"] == 1
+
+
+def test_sigterm_to_a_host_that_is_alone(start: Start) -> None:
+    script = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: (print("saving", flush=True), os._exit(0)))
+print("begin", flush=True)
+time.sleep(300)
+"""
+    job = start(script, late=("algo-1",), **PLAIN)
+    job.wait_for("begin", host="algo-2")
+    job.programs["algo-2"].send_signal(signal.SIGTERM)
+    assert job.programs["algo-2"].wait(timeout=30) == 0, job.everything()
+    assert "saving" in job.read("algo-2")
+    assert job.outcome("algo-2")["status"] == "Stopped"

@@ -63,6 +63,12 @@ def test_launch_refuses_at_once(tmp_path: Path) -> None:
         hvdsm.launch("t.py", request={})
     with pytest.raises(UsageError, match="args"):
         hvdsm.launch("t.py", args=[1])  # type: ignore[list-item]
+    script = tmp_path / "t.py"
+    for wrong in ({"checkpoint": ""}, {"interrupt_after": 0}, {"stop_grace": -1}, {"hang_timeout": 0}, {"max_restarts": 1.5}):
+        script.write_text("")
+        with pytest.raises(UsageError):
+            hvdsm.launch(str(script), hosts="single", output=str(tmp_path / "out"), **wrong)  # type: ignore[arg-type]
+    script.unlink()
     with pytest.raises(ConfigError, match=r"no_such\.py"):
         hvdsm.launch(str(tmp_path / "no_such.py"))
     assert list(tmp_path.iterdir()) == []

@@ -108,6 +108,37 @@ def test_dry_run_for_people_is_pasteable_and_masked(project: Path, capsys: pytes
     assert not (project / "hvdsm-out").exists()
 
 
+def test_dry_run_shows_the_environment_of_ranks(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--instance-count", "2", "--checkpoint", "ck", "--stop-grace", "30", "--max-restarts", "3", "--hang-timeout", "60"]
+    shown = dry(capsys, *words, "train it.py")
+    environment = shown["environment"]
+    assert (environment["MASTER_ADDR"], environment["MASTER_PORT"]) == ("127.0.0.1", "7777")
+    assert (environment["CURRENT_HOST"], environment["SAGEMAKER_JOB_NAME"]) == ("algo-1", shown["job_name"])
+    assert (environment["WORLD_SIZE"], environment["HVDSM_STOP_GRACE"]) == ("2", "30")
+    assert "HVDSM_JOB_TOKEN" not in environment and "HVDSM_PACKAGES" not in environment
+    assert shown["request"]["CheckpointConfig"] == {
+        "S3Uri": f"file://{project}/ck".replace(" ", "%20"),
+        "LocalPath": "/opt/ml/checkpoints",
+    }
+    values = shown["request"]["HyperParameters"]
+    assert (values["sagemaker_hvdsm_max_restarts"], values["sagemaker_hvdsm_hang_timeout"]) == ("3", "60.0")
+    assert not (project / "ck").exists()
+
+
+def test_dry_run_says_what_would_be_installed(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))
+    (project / "requirements.txt").write_text("--index-url https://me:sesame@pip.example/simple\nsome-package==1\n")
+    shown = dry(capsys, "--source-dir", ".", "train it.py")
+    (note,) = [note for note in shown["notes"] if "requirements.txt" in note]
+    assert "some-package==1" in note and "would be installed" in note and "sesame" not in note
+    packages = shown["environment"]["HVDSM_PACKAGES"]
+    assert packages.startswith(str(project / "cache" / "hvdsm" / "packages"))
+    assert shown["environment"]["PYTHONPATH"].split(":")[1] == packages
+    assert not (project / "cache").exists()
+
+
 def test_dry_run_needs_mpirun_only_for_mpi(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, err = refused(capsys, "--dry-run", "--mpirun", "/no/such", "train it.py")
     assert code == 78 and "/no/such" in err and "--mpirun" in err
@@ -124,6 +155,11 @@ def test_request_file_instead_of_a_script(project: Path, capsys: pytest.CaptureF
     assert again["request"]["HyperParameters"]["k"] == "1"
     assert unpack_arguments(again["request"]["HyperParameters"]) == ("--a",)
     assert again["request"]["StoppingCondition"]["MaxRuntimeInSeconds"] == 5
+    words = ["--env", "HF_TOKEN=y", "--checkpoint", "ck", "--max-restarts", "2", "--hang-timeout", "9"]
+    changed = dry(capsys, "--request", "job.json", *words)["request"]
+    assert changed["CheckpointConfig"]["S3Uri"].endswith("/ck")
+    assert changed["HyperParameters"]["sagemaker_hvdsm_max_restarts"] == "2"
+    assert changed["HyperParameters"]["sagemaker_hvdsm_hang_timeout"] == "9.0"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +185,16 @@ def test_request_file_instead_of_a_script(project: Path, capsys: pytest.CaptureF
         (["--request", "list.json", "train it.py"], 2, "instead of SCRIPT"),
         (["--request", "list.json", "--instance-count", "2"], 2, "--instance-count"),
         (["--s3-root", "nowhere", "train it.py"], 78, "--s3-root"),
+        (["--checkpoint", "", "train it.py"], 2, "checkpoint"),
+        (["--checkpoint", "bad.json", "train it.py"], 78, "is not a directory"),
+        (["--checkpoint", "hvdsm-out", "train it.py"], 78, "results"),
+        (["--interrupt-after", "0", "train it.py"], 2, "interrupt after"),
+        (["--interrupt-after", "soon", "train it.py"], 2, "--interrupt-after"),
+        (["--stop-grace", "-1", "train it.py"], 2, "--stop-grace"),
+        (["--hang-timeout", "0", "train it.py"], 2, "hang timeout"),
+        (["--hang-timeout", "inf", "train it.py"], 2, "hang timeout"),
+        (["--max-restarts", "-1", "train it.py"], 2, "--max-restarts"),
+        (["--max-restarts", "1", "--hp", "sagemaker_hvdsm_max_restarts=2", "train it.py"], 78, "reserved"),
     ],
 )
 def test_errors(project: Path, capsys: pytest.CaptureFixture[str], words: List[str], code: int, said: str) -> None:

@@ -61,6 +61,22 @@ def test_without_namespaces_one_host_has_all_slots(script: Path) -> None:
     assert "refused by seccomp" in note and "allow unshare" in note and "does not prove" in note
 
 
+def test_the_launcher_is_the_first_host_of_the_distribution(script: Path) -> None:
+    made = request(script)
+    groups = [("data", 1), ("train", 2)]
+    made["ResourceConfig"] = {
+        "InstanceGroups": [
+            {"InstanceGroupName": name, "InstanceType": "ml.m5.large", "InstanceCount": count} for name, count in groups
+        ]
+    }
+    options = LocalOptions(output=str(script.parent / "out"))
+    assert make_plan(made, options, MACHINE).launcher == "algo-1"
+    made["HyperParameters"]["sagemaker_distribution_instance_groups"] = '["train"]'
+    assert make_plan(made, options, MACHINE).launcher == "algo-2"
+    alone = make_plan(made, replace(options, hosts="single"), MACHINE)
+    assert (alone.hosts, alone.launcher, alone.processes) == (("algo-2",), "algo-2", 2)
+
+
 def test_demanded_namespaces(script: Path) -> None:
     with pytest.raises(NamespacesUnavailable, match="refused by seccomp") as caught:
         plan(script, NO_NAMESPACES, "namespaces")
@@ -268,10 +284,12 @@ def test_a_stopped_job_is_stopped_even_when_its_ranks_end_well(script: Path, rea
     made = plan(script, max_run=5)
     stage, _ = staged(made)
     (Path(stage.bases["algo-1"]) / ".hvdsm" / "outcome.json").write_text(JobOutcome("j", "Completed", 0).to_json())
+    (Path(stage.bases["algo-1"]) / "model" / "m.pt").write_text("half")
     outcome = collect(made, stage, [Ended("algo-1", 0)], reason=reason, stop_signal=number)  # type: ignore[list-item]
     assert (outcome.status, outcome.exit_code) == ("Stopped", code)
     assert (outcome.failure is not None and outcome.failure.kind == "timeout") == (reason == "timeout")
-    assert not (Path(made.job_dir) / "model").exists()
+    # As the service does: what a stopped job has left is uploaded.
+    assert outcome.model_dir is not None and (Path(outcome.model_dir) / "m.pt").read_text() == "half"
 
 
 def test_environment_of_an_outer_job_does_not_reach_this_one() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
 from hvdsm.backends.base import NOTE, OUTPUT
-from hvdsm.backends.local.run import STOPPED, TIMEOUT, Run
+from hvdsm.backends.local.run import INTERRUPTED, STOPPED, TIMEOUT, Run
 from hvdsm.backends.local.single import SingleMachine
 
 HOSTS = ("algo-1", "algo-2")
@@ -71,7 +71,7 @@ def test_time_limit(tmp_path: Path) -> None:
 
 def test_time_limit_of_a_program_that_does_not_heed(tmp_path: Path) -> None:
     program = "signal.signal(15, signal.SIG_IGN); print('deaf'); time.sleep(600)"
-    made = run(tmp_path, program, max_run=1, grace=0.2, interrupt_grace=0.2)
+    made = run(tmp_path, program, max_run=1, grace=0.2, margin=0.2)
     _, said = drive(made)
     assert (made.reason, made.stragglers) == (TIMEOUT, list(HOSTS))
     assert any("killed" in text for text in said)
@@ -122,3 +122,39 @@ def test_closing_early_ends_the_programs(tmp_path: Path) -> None:
     events.close()
     assert [host.process.wait(60) for host in made.hosts] == [137, 137]
     made.stop()
+
+
+RUNNING = (
+    "signal.signal(15, lambda *_: (print('saving', flush=True), sys.exit(0))); print('hvdsm: 2 of 2 ranks running (0.10 s)'); "
+)
+
+
+def test_hosts_are_taken_away_some_time_after_the_ranks_run(tmp_path: Path) -> None:
+    made = run(tmp_path, RUNNING + "time.sleep(600)", interrupt_after=0.1)
+    shown, said = drive(made)
+    assert (made.reason, made.stragglers, made.asked_to_stop()) == (INTERRUPTED, [], False)
+    assert shown.count(b"saving") == 2 and any("interruption after 0.1 s" in text for text in said)
+
+
+def test_what_a_rank_says_is_no_sign_that_ranks_run(tmp_path: Path) -> None:
+    made = run(tmp_path, "print('[0,algo-1] hvdsm: 2 of 2 ranks running'); print('1 of 2 ranks running')", interrupt_after=0.001)
+    drive(made)
+    assert (made.reason, codes(made)) == (None, [0, 0])
+
+
+def test_a_stop_during_an_interruption_is_a_stop(tmp_path: Path) -> None:
+    program = RUNNING.replace("sys.exit(0)", "None") + "\nwhile True: time.sleep(600)"
+    made = run(tmp_path, program, interrupt_after=0.001)
+
+    def on_output(shown: bytes) -> None:
+        if shown.count(b"saving") in (2, 4):
+            made.stop(signal.SIGINT)
+
+    _, said = drive(made, on_output)
+    assert (made.reason, made.asked_to_stop(), "stopped at once" in said) == (STOPPED, True, True)
+
+
+def test_the_time_limit_counts_what_an_earlier_run_has_used(tmp_path: Path) -> None:
+    made = run(tmp_path, "time.sleep(600)", max_run=100, used=99.9)
+    _, said = drive(made)
+    assert made.reason == TIMEOUT and any("time limit of 100 s" in text for text in said)

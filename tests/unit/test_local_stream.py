@@ -40,7 +40,8 @@ def test_launcher_bytes_are_unchanged(tmp_path_factory: object, data: bytes, ste
 
 
 def test_worker_rank_lines_are_left_to_the_launcher(tmp_path: Path) -> None:
-    data = b"hvdsm: up\n[1,algo-2] x\n[1,algo-2]~ part\n  [0,algo-1] indented\n[no tag] y\n\n[1,algo-2] last"
+    tagged = b"[1,algo-2] x\n[algo-2] plain\n[server,algo-2] role\n[1,algo-2]~ part\n"
+    data = b"hvdsm: up\n" + tagged + b"  [0,algo-1] indented\n[no tag] y\n\n[1,algo-2] last"
     assert b"".join(through(data, tmp_path / "w.log", is_launcher=False)) == b"hvdsm: up\n  [0,algo-1] indented\n[no tag] y\n\n"
     assert (tmp_path / "w.log").read_bytes() == data
 

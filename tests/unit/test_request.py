@@ -264,3 +264,39 @@ def test_limits_name_field_limit_and_value(change: dict, words: list) -> None:
 
 def test_all_problems_are_named_at_once() -> None:
     assert len(problems_of({**VALID, "TrainingJobName": "", "RoleArn": "x"})) == 2
+
+
+def test_checkpoints() -> None:
+    request = build_request(replace(OPTIONS, checkpoint="file:///c"))
+    assert request["CheckpointConfig"] == {"S3Uri": "file:///c", "LocalPath": "/opt/ml/checkpoints"}
+    other = {**request, "CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/mine"}}
+    assert changed_request(other, checkpoint="file:///d")["CheckpointConfig"] == {
+        "S3Uri": "file:///d",
+        "LocalPath": "/opt/ml/mine",
+    }
+    assert changed_request(other)["CheckpointConfig"] == other["CheckpointConfig"]
+    for config in ({}, {"S3Uri": ""}, {"S3Uri": "s3://" + "x" * 1024}, {"S3Uri": "s3://b", "LocalPath": "relative"}, "s3://b"):
+        (line,) = problems_of({**request, "CheckpointConfig": config})
+        assert line.startswith("CheckpointConfig.")
+
+
+def test_supervision() -> None:
+    values = build_request(replace(OPTIONS, hang_timeout=90, max_restarts=0))["HyperParameters"]
+    assert (values["sagemaker_hvdsm_hang_timeout"], values["sagemaker_hvdsm_max_restarts"]) == ("90", "0")
+    changed = changed_request(build_request(OPTIONS), hang_timeout=1.5, max_restarts=2, hyperparameters={"a": 1})
+    found = {
+        key: changed["HyperParameters"][key] for key in ("a", "sagemaker_hvdsm_hang_timeout", "sagemaker_hvdsm_max_restarts")
+    }
+    assert found == {"a": "1", "sagemaker_hvdsm_hang_timeout": "1.5", "sagemaker_hvdsm_max_restarts": "2"}
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "60", float("nan"), float("inf")])
+def test_times_that_cannot_be_meant(wrong: object) -> None:
+    with pytest.raises(UsageError, match="hang timeout"):
+        build_request(replace(OPTIONS, hang_timeout=wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [-1, True, "2", 1.5])
+def test_restarts_that_cannot_be_meant(wrong: object) -> None:
+    with pytest.raises(UsageError, match="max restarts"):
+        build_request(replace(OPTIONS, max_restarts=wrong))  # type: ignore[arg-type]

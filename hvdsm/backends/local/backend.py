@@ -6,8 +6,8 @@ import os
 import secrets
 import signal
 import time
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, Optional, Union
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from hvdsm.backends.base import NOTE, PHASE, WARNING, Event
 from hvdsm.backends.local.layout import decoded
@@ -20,14 +20,16 @@ from hvdsm.backends.local.machine import (
     on_emulated_host,
 )
 from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
-from hvdsm.backends.local.result import collect
-from hvdsm.backends.local.run import STOPPED, Run
+from hvdsm.backends.local.result import collect, exit_code, read_outcome
+from hvdsm.backends.local.run import INTERRUPTED, STOPPED, TIMEOUT, Run
 from hvdsm.backends.local.single import SingleMachine
-from hvdsm.backends.local.stage import Stage, prepare, remove_tree
+from hvdsm.backends.local.stage import Stage, lay_out, prepare, remove_tree
 from hvdsm.emulator import ClusterSpec, EmulatedCluster
 from hvdsm.model import JobOutcome
+from hvdsm.model.outcome import STOPPED as JOB_STOPPED
 
 HOSTS_UP = "hosts up"
+LOGS_INTERRUPTED = "logs-interrupted"
 
 
 @dataclass
@@ -39,8 +41,10 @@ class LocalJob:
     cluster: Union[EmulatedCluster, SingleMachine]
     run: Run
     hosts_up: float
-    program_start: float
     ended: Optional[JobOutcome] = None
+    interruptions: int = 0
+    phases: Dict[str, float] = field(default_factory=dict)
+    warnings: List[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -73,21 +77,29 @@ class LocalBackend:
         """
         started = time.monotonic()
         stage = prepare(plan, say, self.environ)
-        run = Run(started, plan.max_run, plan.options.stop_grace)
+        run = Run(started, plan.max_run, plan.stop_grace, plan.options.interrupt_after)
+        try:
+            cluster, hosts_up = self._start(plan, stage, run)
+        except BaseException:
+            remove_tree(plan.job_dir)
+            raise
+        return LocalJob(plan, stage, cluster, run, hosts_up)
+
+    def _start(self, plan: LocalPlan, stage: Stage, run: Run) -> Tuple[Union[EmulatedCluster, SingleMachine], float]:
+        """Start the hosts and the container program on each; also says when the hosts were up, in seconds of the job."""
         try:
             cluster = self._cluster(plan, stage)
             hosts_up = run.seconds()
             try:
                 environments = host_environments(plan, stage, self.environ)
-                run.start_programs(cluster, environments, os.path.join(plan.job_dir, "logs"))
+                run.start_programs(cluster, environments, os.path.join(plan.job_dir, "logs"), launcher=plan.launcher)
             except BaseException:
                 cluster.close()
                 raise
         except BaseException:
             run.close()
-            remove_tree(plan.job_dir)
             raise
-        return LocalJob(plan, stage, cluster, run, hosts_up, run.program_start - started)
+        return cluster, hosts_up
 
     def _cluster(self, plan: LocalPlan, stage: Stage) -> Union[EmulatedCluster, SingleMachine]:
         if plan.single:
@@ -107,17 +119,60 @@ class LocalBackend:
             yield Event(NOTE, text)
         for text in job.plan.warnings:
             yield Event(WARNING, text)
-        count = len(job.plan.layout)
-        where = "this machine is the only host" if job.plan.single else f"{count} of {count}"
-        yield Event(PHASE, f"{HOSTS_UP} ({where})", seconds=job.hosts_up)
         try:
+            yield self._hosts_up(job)
             yield from job.run.events()
+            if job.run.reason == INTERRUPTED:
+                yield from self._relaunch(job)
+            elif job.plan.options.interrupt_after is not None and job.run.reason is None:
+                yield self._never_interrupted(job)
         except GeneratorExit:
-            job.run.reason = job.run.reason or STOPPED
+            job.run.reason = STOPPED if job.run.reason in (None, INTERRUPTED) else job.run.reason
             raise
         finally:
             job.run.close()
             self._finish(job)
+
+    def _hosts_up(self, job: LocalJob) -> Event:
+        count = len(job.plan.layout)
+        where = "this machine is the only host" if job.plan.single else f"{count} of {count}"
+        return Event(PHASE, f"{HOSTS_UP} ({where})", seconds=job.hosts_up)
+
+    def _never_interrupted(self, job: LocalJob) -> Event:
+        job.warnings.append(
+            f"never interrupted: the job ended before its ranks had run for {job.plan.options.interrupt_after:g} s"
+        )
+        return Event(WARNING, job.warnings[-1], seconds=job.run.seconds())
+
+    def _relaunch(self, job: LocalJob) -> Iterator[Event]:
+        """After an interruption: the same job on new hosts, of which only the checkpoints are those of the first ones."""
+        plan, first = job.plan, job.run
+        report = read_outcome(job.stage.bases[plan.launcher])
+        if report is not None and report.status != JOB_STOPPED:
+            # It had ended by itself when the signal came.
+            first.reason = None
+            yield self._never_interrupted(job)
+            return
+        used = time.monotonic() - first.program_start
+        if first.asked_to_stop() or used >= plan.max_run:
+            first.reason = STOPPED if first.asked_to_stop() else TIMEOUT
+            return
+        ended = [f"{run.name} {exit_code(run)}" for run in first.hosts]
+        job.phases["interrupted"] = round(first.seconds(), 3)
+        kept = os.path.join(plan.job_dir, LOGS_INTERRUPTED)
+        os.rename(os.path.join(plan.job_dir, "logs"), kept)
+        os.mkdir(os.path.join(plan.job_dir, "logs"))
+        yield Event(NOTE, f"interrupted; exit codes: {', '.join(ended)}; its logs are in {kept}", seconds=first.seconds())
+        job.stage = lay_out(plan, job.stage)
+        found = f"{plan.checkpoint.count()} checkpoint files" if plan.checkpoint else "no checkpoints"
+        yield Event(NOTE, f"relaunching the job on new hosts, with {found}", seconds=first.seconds())
+        run = Run(first.started, plan.max_run, plan.stop_grace, used=used)
+        job.cluster, job.hosts_up = self._start(plan, job.stage, run)
+        job.run, job.interruptions = run, 1
+        if first.asked_to_stop():
+            run.stop(first.stop_signal)
+        yield self._hosts_up(job)
+        yield from run.events()
 
     def _finish(self, job: LocalJob) -> None:
         if job.ended is not None:
@@ -130,9 +185,11 @@ class LocalBackend:
             reason=job.run.reason,
             stop_signal=job.run.stop_signal,
             stragglers=job.run.stragglers,
-            phases={HOSTS_UP: round(job.hosts_up, 3)},
-            program_start=job.program_start,
+            phases={**job.phases, HOSTS_UP: round(job.hosts_up, 3)},
+            program_start=job.run.program_start - job.run.started,
             seconds=job.run.seconds(),
+            interruptions=job.interruptions,
+            warnings=job.warnings,
         )
 
     def logs(self, job: LocalJob, host: str) -> BinaryIO:
@@ -163,8 +220,11 @@ def host_environments(plan: LocalPlan, stage: Stage, environ: Mapping[str, str])
         "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{region or 'local'}:000000000000:training-job/{plan.job_name}",
         "HVDSM_REHEARSAL": "1",
         "HVDSM_JOB_TOKEN": secrets.token_hex(32),
-        "HVDSM_STOP_GRACE": f"{plan.options.stop_grace:g}",
+        "HVDSM_STOP_GRACE": f"{plan.stop_grace:g}",
     }
+    if stage.packages is not None:
+        shared["HVDSM_PACKAGES"] = stage.packages.site
+        shared["PATH"] = stage.packages.commands + os.pathsep + shared["PATH"]
     if region:
         shared["AWS_REGION"] = str(region)
     if plan.mpirun:

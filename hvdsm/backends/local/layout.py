@@ -37,6 +37,13 @@ def hosts_of(request: Mapping[str, Any]) -> Tuple[HostLayout, ...]:
     return tuple(HostLayout(f"algo-{index}", kind, group) for index, (kind, group) in enumerate(kinds, 1))
 
 
+def distribution_hosts(request: Mapping[str, Any], hosts: Tuple[HostLayout, ...]) -> Tuple[HostLayout, ...]:
+    """The hosts that run ranks together: those of the distribution's instance groups, all where none are named."""
+    groups = decoded(request.get("HyperParameters") or {}, "sagemaker_distribution_instance_groups")
+    chosen = tuple(host for host in hosts if isinstance(groups, list) and host.group in groups)
+    return chosen or hosts
+
+
 def resource_config(hosts: Tuple[HostLayout, ...], current: HostLayout, interface: str = "eth0") -> Dict[str, Any]:
     """``resourceconfig.json`` of one host, with the fields that it has in the cloud."""
     groups: Dict[str, List[HostLayout]] = {}

@@ -7,21 +7,36 @@ from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional, Tuple
 
 from hvdsm.backends.local import data
+from hvdsm.backends.local.checkpoint import Checkpoint, checkpoint_of
 from hvdsm.backends.local.data import DataSet
-from hvdsm.backends.local.layout import HostLayout, decoded, distribution_of, hosts_of, processes_of, program_of
+from hvdsm.backends.local.layout import (
+    HostLayout,
+    decoded,
+    distribution_hosts,
+    distribution_of,
+    hosts_of,
+    processes_of,
+    program_of,
+)
 from hvdsm.backends.local.machine import Machine
 from hvdsm.compose.limits import check_request
 from hvdsm.compose.mask import MASK, masked_fields
 from hvdsm.compose.options import parse_options
-from hvdsm.compose.request import SUBMIT_DIRECTORY, file_uri, max_run_of
+from hvdsm.compose.request import CHECKPOINTS, SUBMIT_DIRECTORY, file_uri, max_run_of
+from hvdsm.compose.supervision import check_seconds
+from hvdsm.container.config import read_settings
 from hvdsm.emulator import divide_gpus
-from hvdsm.errors import ConfigError, NamespacesUnavailable
+from hvdsm.errors import ConfigError, NamespacesUnavailable, UsageError
 from hvdsm.model import MPI, NONE
 
 AUTO = "auto"
 NAMESPACES = "namespaces"
 SINGLE = "single"
 HOST_MODES = (AUTO, NAMESPACES, SINGLE)
+# Where the hosts' directories are while a job runs, below its results.
+WORK = ".hosts"
+# Seconds; the service waits 120, and at a terminal someone waits.
+STOP_GRACE = 10.0
 UNPROVEN = (
     "One host stands for all: this does not prove ssh between hosts, the network and its interface names, files that are on "
     "one host only, sharded channels, or what happens when a host is lost."
@@ -39,7 +54,9 @@ class LocalOptions:
         mpirun: path of mpirun; None is the first on PATH.
         delay_ms: one-way delay between hosts, milliseconds; 0 is none.
         mbit: rate of each host's link, megabits per second; 0 is unlimited.
-        stop_grace: seconds between SIGTERM and SIGKILL when the time limit ends a job (the service waits 120).
+        stop_grace: seconds between SIGTERM and SIGKILL when a job is stopped or interrupted, or its time limit ends it; None
+            is HVDSM_STOP_GRACE of the request's Environment, else 10 (the service waits 120).
+        interrupt_after: seconds of ranks running after which all hosts are taken away once, and the job is launched anew.
     """
 
     output: str = "hvdsm-out"
@@ -48,7 +65,8 @@ class LocalOptions:
     mpirun: Optional[str] = None
     delay_ms: float = 0.0
     mbit: float = 0.0
-    stop_grace: float = 10.0
+    stop_grace: Optional[float] = None
+    interrupt_after: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,7 @@ class LocalPlan:
 
     ``processes`` is what the container program of a host is told (None: its own default); in ``single`` mode ``layout``
     has one host, which has the processes of all.  ``gpus`` has an entry for each host, None where there are none to divide.
+    ``checkpoint`` is the directory that stands for CheckpointConfig's place, if any.
     """
 
     request: Mapping[str, Any]
@@ -72,6 +91,8 @@ class LocalPlan:
     mpirun: Optional[str]
     gpus: Optional[Tuple[Tuple[str, ...], ...]]
     max_run: int
+    stop_grace: float = STOP_GRACE
+    checkpoint: Optional[Checkpoint] = None
     notes: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
 
@@ -82,8 +103,13 @@ class LocalPlan:
 
     @property
     def hosts(self) -> Tuple[str, ...]:
-        """Names of the hosts, the launcher first."""
+        """Names of the hosts."""
         return tuple(host.name for host in self.layout)
+
+    @property
+    def launcher(self) -> str:
+        """Name of the host that starts the ranks, and has their lines and the model: the first of the distribution."""
+        return distribution_hosts(self.request, self.layout)[0].name
 
 
 def make_plan(request: Mapping[str, Any], options: LocalOptions, machine: Machine) -> LocalPlan:
@@ -108,14 +134,20 @@ def make_plan(request: Mapping[str, Any], options: LocalOptions, machine: Machin
     if kind == MPI:
         parse_options(str(decoded(request["HyperParameters"], "sagemaker_mpi_custom_mpi_options") or ""))
     single, notes = _mode(options, machine, len(wanted))
-    layout = wanted[:1] if single else wanted
+    together = distribution_hosts(request, wanted)
+    layout = together[:1] if single else wanted
     gpus = _divide(machine.gpus, len(wanted), processes, single)
     if single and kind != NONE:
-        processes = len(wanted) * (processes or max(1, len(machine.gpus) // len(wanted)))
+        processes = len(together) * (processes or max(1, len(machine.gpus) // len(wanted)))
     program, source = _source(request, options)
     channels = tuple(data.channel_data(channel, _s3_root(options)) for channel in request.get("InputDataConfig") or ())
+    checkpoint = checkpoint_of(request, _s3_root(options), job_dir)
+    if options.interrupt_after is not None:
+        check_seconds(options.interrupt_after, "interrupt after")
     total = (processes or 1) * len(layout)
     warnings = list(_warnings(total, machine, single, len(wanted), kind))
+    if options.interrupt_after is not None and checkpoint is None:
+        warnings.append("After the interruption the script starts from nothing: no --checkpoint DIR keeps what it has saved.")
     return LocalPlan(
         request=request,
         options=options,
@@ -130,7 +162,13 @@ def make_plan(request: Mapping[str, Any], options: LocalOptions, machine: Machin
         mpirun=machine.mpirun,
         gpus=gpus,
         max_run=max_run_of(request),
-        notes=(*_notes(request), *notes),
+        stop_grace=_stop_grace(request, options),
+        checkpoint=checkpoint,
+        notes=(
+            *_notes(request),
+            *_checkpoint_notes(request, checkpoint, f"{job_dir}/{WORK}/{layout[0].name}" if single else None),
+            *notes,
+        ),
         warnings=tuple(warnings),
     )
 
@@ -213,9 +251,33 @@ def _notes(request: Mapping[str, Any]) -> List[str]:
         notes.append(f"{image} is not run: the current Python environment stands in for the image.")
     if algorithm.get("ContainerEntrypoint") or algorithm.get("ContainerArguments"):
         notes.append("ContainerEntrypoint and ContainerArguments are not run: hvdsm's own program starts the script.")
-    if (request.get("CheckpointConfig") or {}).get("S3Uri"):
-        notes.append("CheckpointConfig: /opt/ml/checkpoints starts empty; what the job writes there is kept with its results.")
     return notes
+
+
+def _checkpoint_notes(request: Mapping[str, Any], checkpoint: Optional[Checkpoint], single_dir: Optional[str]) -> List[str]:
+    uri = (request.get("CheckpointConfig") or {}).get("S3Uri")
+    if not uri:
+        return []
+    if checkpoint is None:
+        return [
+            f"CheckpointConfig: {uri} is not read: {CHECKPOINTS} starts empty, and what the job writes there is kept with its "
+            "results (to go on from a directory: --checkpoint DIR)."
+        ]
+    files = checkpoint.count()
+    place = f"{checkpoint.local_path} on every host"
+    if single_dir is not None:
+        there = f"{single_dir}/{checkpoint.below_base or 'checkpoints'}"
+        place = f"{there}, not {checkpoint.local_path}: this machine is the only host"
+    return [f"checkpoints: {checkpoint.directory} ({files} file{'s' if files != 1 else ''}) is {place}."]
+
+
+def _stop_grace(request: Mapping[str, Any], options: LocalOptions) -> float:
+    if options.stop_grace is not None:
+        if not isinstance(options.stop_grace, (int, float)) or not 0 <= options.stop_grace < float("inf"):
+            raise UsageError(f"must be a number of seconds from 0, not {options.stop_grace!r}", where="stop grace")
+        return options.stop_grace
+    own = (request.get("Environment") or {}).get("HVDSM_STOP_GRACE")
+    return STOP_GRACE if own is None else read_settings({"HVDSM_STOP_GRACE": own}).stop_grace
 
 
 def _warnings(total: int, machine: Machine, single: bool, hosts: int, kind: str) -> List[str]:

@@ -15,7 +15,7 @@ from hvdsm.backends.local.stage import Stage, remove_tree
 from hvdsm.compose.failure import failure_text, signal_name
 from hvdsm.errors import EXIT_TIMEOUT
 from hvdsm.model import JobOutcome, RankFailure
-from hvdsm.model.outcome import FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
+from hvdsm.model.outcome import COMPLETED, FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
 
 TAIL = 4096
 
@@ -32,13 +32,15 @@ def collect(
     phases: Optional[Mapping[str, float]] = None,
     program_start: float = 0.0,
     seconds: float = 0.0,
+    interruptions: int = 0,
+    warnings: Sequence[str] = (),
 ) -> JobOutcome:
     """Keep the results, remove the hosts' directories, write ``outcome.json``.
 
     Args:
         plan: the plan.
         stage: the staged directories.
-        hosts: the programs, the launcher first, with their exit codes.
+        hosts: the programs with their exit codes.
         lost: hosts that ended before their program.
         reason: ``timeout`` or ``stopped`` when this side ended the job.
         stop_signal: the signal that asked for it.
@@ -46,6 +48,8 @@ def collect(
         phases: phases reached on this side, seconds since the job was submitted.
         program_start: when the programs were started, on the same scale.
         seconds: how long the job took.
+        interruptions: how often the hosts were taken from the job before these.
+        warnings: what was found beside the plan's own warnings.
     """
     reports = {run.name: report for run in hosts if (report := read_outcome(stage.bases[run.name])) is not None}
     outcome = decide(plan, hosts, reports, lost=lost, reason=reason, stop_signal=stop_signal, stragglers=stragglers)
@@ -55,7 +59,7 @@ def collect(
         and not outcome.failure.traceback
         and outcome.failure.rank is None
     ):
-        host = outcome.failure.host or plan.hosts[0]
+        host = outcome.failure.host or plan.launcher
         outcome = replace(outcome, failure=replace(outcome.failure, output_tail=log_tail(plan.job_dir, host)))
     merged = {**(phases or {}), **{name: round(program_start + at, 3) for name, at in outcome.phases.items()}}
     outcome = replace(
@@ -63,14 +67,23 @@ def collect(
         job_name=plan.job_name,
         phases=merged,
         seconds=round(seconds, 3),
-        warnings=(*plan.warnings, *(note for note in outcome.warnings if note not in plan.warnings)),
+        warnings=(*plan.warnings, *warnings, *(note for note in outcome.warnings if note not in plan.warnings)),
+        interruptions=interruptions,
         output_dir=os.path.join(plan.job_dir, "output"),
-        model_dir=os.path.join(plan.job_dir, "model") if outcome.ok else None,
+        model_dir=os.path.join(plan.job_dir, "model") if keeps_model(outcome) else None,
     )
     keep_files(plan, stage, outcome)
     with open(os.path.join(plan.job_dir, "outcome.json"), "w", encoding="utf-8") as file:
         file.write(outcome.to_json())
     return outcome
+
+
+def keeps_model(outcome: JobOutcome) -> bool:
+    """Whether the model is kept: that of a completed job, and what a stopped one has left; nothing half-made of a failed one.
+
+    The service does so when a job is stopped or its time limit ends it (StopTrainingJob, MaxRuntimeInSeconds).
+    """
+    return outcome.status in (COMPLETED, STOPPED)
 
 
 def read_outcome(base: str) -> Optional[JobOutcome]:
@@ -97,7 +110,8 @@ def decide(
     The launcher's report counts before the others'; what this side did (time limit, stop) before all; a completed job whose
     program exited with an error is a failed one.
     """
-    report = next((reports[run.name] for run in hosts if run.name in reports), None)
+    names = (plan.launcher, *(run.name for run in hosts))
+    report = next((reports[name] for name in names if name in reports), None)
     if report is None:
         missing = _no_report(hosts, lost)
         report = JobOutcome(plan.job_name, FAILED, missing.exit_code, failure=missing)
@@ -154,14 +168,14 @@ def log_tail(job_dir: str, host: str) -> str:
 def keep_files(plan: LocalPlan, stage: Stage, outcome: JobOutcome) -> None:
     """Move what is kept out of the hosts' directories and remove these.
 
-    ``model/`` is the launcher's, after a completed job only.  ``output/`` is the launcher's ``/opt/ml/output``; what another
+    ``model/`` is the launcher's; see :func:`keeps_model`.  ``output/`` is the launcher's ``/opt/ml/output``; what another
     host wrote into its ``output/data`` is in ``output/algo-N/``.  ``checkpoints/`` likewise, when there are any.
     """
     output = os.path.join(plan.job_dir, "output")
-    for index, name in enumerate(plan.hosts):
+    for name in plan.hosts:
         base = stage.bases[name]
-        if index == 0:
-            if outcome.ok:
+        if name == plan.launcher:
+            if keeps_model(outcome):
                 _move(os.path.join(base, "model"), os.path.join(plan.job_dir, "model"), always=True)
             _move(os.path.join(base, "output"), output, always=True)
             _drop_empty(output, ("intermediate", "data"))
@@ -180,7 +194,8 @@ def keep_files(plan: LocalPlan, stage: Stage, outcome: JobOutcome) -> None:
 
 
 def _move(source: str, target: str, always: bool = False) -> None:
-    there = os.path.isdir(source)
+    # A link leads to the directory that keeps the checkpoints: they stay there.
+    there = os.path.isdir(source) and not os.path.islink(source)
     if there and (always or os.listdir(source)):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.move(source, target)

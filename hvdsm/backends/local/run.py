@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -18,11 +19,14 @@ from hvdsm.backends.local.stream import HostStream
 
 # How long the other hosts may go on when one has ended: they all end together unless something is wrong.
 STRAGGLE = 30.0
-# Patience after the user's interrupt, seconds.
-INTERRUPT_GRACE = 5.0
+# What the container program may take beyond the grace of the ranks before its host is killed, seconds.
+MARGIN = 5.0
 PROGRAM = (sys.executable, "-m", "hvdsm.container")
 TIMEOUT = "timeout"
 STOPPED = "stopped"
+INTERRUPTED = "interrupted"
+# The container program says so once: the lines of ranks begin with a bracket.
+_RUNNING = re.compile(rb"^hvdsm: (\d+) of \1 ranks? running", re.MULTILINE)
 
 
 class Process(Protocol):
@@ -63,12 +67,18 @@ class HostRun:
 
 @dataclass
 class Run:
-    """A job that runs; made by :func:`start`, driven by :meth:`events`."""
+    """A job that runs on one set of hosts: started by :meth:`start_programs`, driven by :meth:`events`.
+
+    ``max_run`` is the time limit in seconds, of which ``used`` are gone; ``stop_grace`` what ranks get between SIGTERM and
+    SIGKILL, whoever ends them; after ``interrupt_after`` seconds of ranks running the hosts are taken away.
+    """
 
     started: float
     max_run: float
     stop_grace: float
-    interrupt_grace: float = INTERRUPT_GRACE
+    interrupt_after: Optional[float] = None
+    used: float = 0.0
+    margin: float = MARGIN
     straggle: float = STRAGGLE
     hosts: List[HostRun] = field(default_factory=list)
     reason: Optional[str] = None
@@ -79,6 +89,7 @@ class Run:
     _stops: int = 0
     _noticed: int = 0
     _kill_at: Optional[float] = None
+    _interrupt_at: Optional[float] = None
     _closing: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -105,30 +116,41 @@ class Run:
                 # A full pipe wakes the reader as well.
                 return
 
+    def asked_to_stop(self) -> bool:
+        """Whether anyone has called :meth:`stop`."""
+        return self._stops > 0
+
     def seconds(self) -> float:
         """Seconds since the job was submitted."""
         return time.monotonic() - self.started
 
     def start_programs(
-        self, cluster: Cluster, environments: Mapping[str, Mapping[str, str]], logs: str, argv: Sequence[str] = PROGRAM
+        self,
+        cluster: Cluster,
+        environments: Mapping[str, Mapping[str, str]],
+        logs: str,
+        argv: Sequence[str] = PROGRAM,
+        launcher: Optional[str] = None,
     ) -> None:
         """Start the container program on every host.
 
         Args:
             cluster: the hosts.
-            environments: variables of the program by host, the launcher first.
+            environments: variables of the program by host.
             logs: directory for ``algo-N.log``.
             argv: the program.
+            launcher: the host whose output has the lines of all ranks; the first one by default.
         """
+        launcher = launcher or next(iter(environments))
         self._closing.callback(self._close_pipes)
         streams = self._closing.enter_context(ExitStack())
         # Closed in the reverse order: first the hosts end, then nobody reads them any more.
         self._closing.callback(cluster.close)
         self._cluster = cluster
         self.program_start = time.monotonic()
-        for index, (host, environment) in enumerate(environments.items()):
+        for host, environment in environments.items():
             read, write = os.pipe()
-            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher=index == 0)
+            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher=host == launcher)
             streams.callback(stream.close)
             try:
                 process = cluster.popen(
@@ -161,10 +183,11 @@ class Run:
         streams: Dict[int, HostRun] = {run.stream.descriptor: run for run in self.hosts}
         for descriptor in (self._wake_read, *streams):
             poller.register(descriptor, select.POLLIN)
-        deadline = self.program_start + self.max_run
+        deadline = self.program_start + self.max_run - self.used
         straggle_at: Optional[float] = None
         while any(run.exit_code is None for run in self.hosts):
-            limits = [at for at in (self._kill_at, straggle_at, deadline if self.reason is None else None) if at is not None]
+            ahead = (deadline, self._interrupt_at) if self.reason is None else ()
+            limits = [at for at in (self._kill_at, straggle_at, *ahead) if at is not None]
             # An hour at most: poll counts milliseconds in 32 bits.
             timeout = min([3600.0, *(max(0.0, at - time.monotonic()) for at in limits)])
             for descriptor, _ in poller.poll(timeout * 1000 + 1):
@@ -179,10 +202,10 @@ class Run:
             yield from self._heed_stops()
             now = time.monotonic()
             if self.reason is None and now >= deadline:
-                self.reason = TIMEOUT
-                self._kill_at = now + self.stop_grace + self.interrupt_grace
-                yield self._event(NOTE, f"the time limit of {self.max_run:g} s has passed: stopping (SIGTERM to all ranks)")
-                self._signal_all(signal.SIGTERM)
+                yield self._end(TIMEOUT, f"the time limit of {self.max_run:g} s has passed: SIGTERM to all hosts")
+            elif self.reason is None and self._interrupt_at is not None and now >= self._interrupt_at:
+                text = f"interruption after {self.interrupt_after:g} s: SIGTERM to all hosts, as when spot capacity is taken back"
+                yield self._end(INTERRUPTED, text)
             ended = [run for run in self.hosts if run.exit_code is not None]
             if ended and straggle_at is None:
                 straggle_at = now + self.straggle + (self.stop_grace if self.reason else 0)
@@ -203,9 +226,23 @@ class Run:
             if rest:
                 yield self._event(OUTPUT, data=rest, host=run.name)
 
+    def _end(self, reason: str, text: str) -> Event:
+        """Ask the container programs to end; they give the ranks their grace."""
+        self.reason = reason
+        self._kill_at = time.monotonic() + self.stop_grace + self.margin
+        self._signal_all(signal.SIGTERM)
+        return self._event(NOTE, text)
+
     def _output(self, run: HostRun) -> Iterator[Event]:
         shown = run.stream.read()
         if shown:
+            if (
+                self.interrupt_after is not None
+                and self._interrupt_at is None
+                and run.stream.is_launcher
+                and _RUNNING.search(shown)
+            ):
+                self._interrupt_at = time.monotonic() + self.interrupt_after
             yield self._event(OUTPUT, data=shown, host=run.name)
 
     def _heed_losses(self) -> Iterator[Event]:
@@ -219,15 +256,11 @@ class Run:
             return
         first = self._noticed == 0 and self._stops == 1
         self._noticed = self._stops
+        reason = STOPPED if self.reason in (None, INTERRUPTED) else self.reason
         if first:
-            self.reason = self.reason or STOPPED
-            self._kill_at = time.monotonic() + self.interrupt_grace
-            yield self._event(
-                NOTE, f"stopping: SIGTERM to all ranks, SIGKILL after {self.interrupt_grace:g} s (interrupt again: at once)"
-            )
-            self._signal_all(signal.SIGTERM)
+            yield self._end(reason, "stopping: SIGTERM to all hosts (interrupt again: SIGKILL at once)")
         else:
-            self.reason = self.reason or STOPPED
+            self.reason = reason
             self._kill_at = time.monotonic()
             yield self._event(NOTE, "stopped at once")
 

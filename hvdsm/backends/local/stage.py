@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from hvdsm.backends.local import data, s3
+from hvdsm.backends.local.checkpoint import make_directory
 from hvdsm.backends.local.data import DataSet
 from hvdsm.backends.local.layout import HostLayout, host_hyperparameters, input_data_config, resource_config
-from hvdsm.backends.local.plan import LocalPlan
+from hvdsm.backends.local.packages import Packages, packages_of
+from hvdsm.backends.local.plan import WORK, LocalPlan
 from hvdsm.compose.mask import mask_request
 from hvdsm.emulator import Mount
 from hvdsm.errors import ConfigError
 
-WORK = ".hosts"
 SOURCE_TARGET = "/opt/hvdsm/source"
 # Never part of a source that is uploaded, and large.
 _LEFT_OUT = frozenset({".git", "__pycache__", ".ipynb_checkpoints", ".hg", ".svn"})
@@ -24,11 +25,18 @@ _LEFT_OUT = frozenset({".git", "__pycache__", ".ipynb_checkpoints", ".hg", ".svn
 
 @dataclass(frozen=True)
 class Stage:
-    """What was prepared: the base directory of each host, and the mounts of all."""
+    """What was prepared: the base directory of each host, the mounts of all, and what both are made of.
+
+    ``source`` is the path of the source on this machine, ``channels`` their data, all downloaded; ``packages`` what the source
+    needs beyond the environment, None when that is nothing.
+    """
 
     work: str
     bases: Mapping[str, str]
     mounts: Tuple[Mount, ...]
+    source: str = ""
+    channels: Tuple[DataSet, ...] = ()
+    packages: Optional[Packages] = None
 
 
 def prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str]) -> Stage:
@@ -55,24 +63,38 @@ def _prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, 
     work = os.path.join(plan.job_dir, WORK)
     os.mkdir(work, 0o700)
     os.mkdir(os.path.join(plan.job_dir, "logs"))
+    if plan.checkpoint is not None:
+        make_directory(plan.checkpoint)
     write_json(os.path.join(plan.job_dir, "request.json"), mask_request(plan.request))
     cache = s3.cache_directory(environ)
     source = _snapshot(_fetched(plan.source, cache, say, exact=True), plan, work, say)
-    channels = [_fetched(channel, cache, say) for channel in plan.channels]
+    channels = tuple(_fetched(channel, cache, say) for channel in plan.channels)
+    packages = packages_of(source, plan, work, say, environ)
+    return lay_out(plan, Stage(work, {}, (), source, channels, packages))
+
+
+def lay_out(plan: LocalPlan, stage: Stage) -> Stage:
+    """Make ``/opt/ml`` of each host, as the service does for new hosts; what was there is removed."""
+    work, channels = stage.work, stage.channels
     bases: Dict[str, str] = {}
     mounts: List[Mount] = []
-    source_path = source if plan.single else source_target(plan)
+    source_path = stage.source if plan.single else source_target(plan)
     if not plan.single:
-        mounts.append(Mount(source, source_path))
+        mounts.append(Mount(stage.source, source_path))
+        if stage.packages is not None:
+            mounts.append(Mount(stage.packages.root, stage.packages.root))
+        if plan.checkpoint is not None:
+            mounts.append(Mount(plan.checkpoint.directory, plan.checkpoint.local_path, writable=True))
     for index, host in enumerate(plan.layout):
         base = bases[host.name] = os.path.join(work, host.name)
+        remove_tree(base)
         _lay_out(plan, host, base, source_path)
         if not plan.single:
             mounts.append(Mount(base, "/opt/ml", host=host.name, writable=True))
         for channel in channels:
             part = replace(channel, files=data.shard(channel.files, index, len(plan.layout))) if channel.sharded else channel
             mounts += _place(part, base, None if plan.single else host.name, work)
-    return Stage(work, bases, tuple(mounts))
+    return replace(stage, bases=bases, mounts=tuple(mounts))
 
 
 def source_target(plan: LocalPlan) -> str:
@@ -96,6 +118,12 @@ def _fetched(dataset: DataSet, cache: str, say: Callable[[str], None], exact: bo
 def _lay_out(plan: LocalPlan, host: HostLayout, base: str, source: str) -> None:
     for directory in ("input/config", "input/data", "model", "output/data", "checkpoints", ".hvdsm"):
         os.makedirs(os.path.join(base, directory))
+    if plan.single and plan.checkpoint is not None:
+        place = os.path.join(base, plan.checkpoint.below_base or "checkpoints")
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        if os.path.isdir(place):
+            os.rmdir(place)
+        os.symlink(plan.checkpoint.directory, place)
     config = os.path.join(base, "input", "config")
     write_json(
         os.path.join(config, "hyperparameters.json"),
@@ -151,15 +179,17 @@ def _snapshot(source: DataSet, plan: LocalPlan, work: str, say: Callable[[str], 
     copy = os.path.join(work, "source", os.path.basename(source.directory.rstrip("/")) or "source")
     os.makedirs(os.path.dirname(copy))
     left_out: List[str] = []
-    output = os.path.realpath(os.path.dirname(plan.job_dir))
-    _copy_source(os.path.abspath(source.directory), copy, output, frozenset(), left_out)
+    outside = {os.path.realpath(os.path.dirname(plan.job_dir))}
+    if plan.checkpoint is not None:
+        outside.add(os.path.realpath(plan.checkpoint.directory))
+    _copy_source(os.path.abspath(source.directory), copy, frozenset(outside), frozenset(), left_out)
     named = [os.path.relpath(path, source.directory) for path in left_out if os.path.basename(path) != "__pycache__"]
     if named:
         say(f"left out of the source: {', '.join(named[:5])}" + (f" and {len(named) - 5} more" if len(named) > 5 else ""))
     return copy
 
 
-def _copy_source(source: str, target: str, output: str, above: FrozenSet[str], left_out: List[str]) -> None:
+def _copy_source(source: str, target: str, outside: FrozenSet[str], above: FrozenSet[str], left_out: List[str]) -> None:
     real = os.path.realpath(source)
     os.mkdir(target)
     shutil.copymode(source, target)
@@ -170,10 +200,10 @@ def _copy_source(source: str, target: str, output: str, above: FrozenSet[str], l
             resolved = os.path.realpath(entry.path)
             virtual = os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
             # A link to a directory that contains it would never end.
-            if entry.name in _LEFT_OUT or virtual or resolved == output or resolved in above | {real}:
+            if entry.name in _LEFT_OUT or virtual or resolved in outside | above | {real}:
                 left_out.append(entry.path)
             else:
-                _copy_source(entry.path, place, output, above | {real}, left_out)
+                _copy_source(entry.path, place, outside, above | {real}, left_out)
         elif entry.is_file():
             shutil.copy2(entry.path, place)
         elif entry.is_symlink():

@@ -7,7 +7,7 @@ import re
 from typing import Optional
 
 # ``[rank,host] ``, ``[role,host] `` or ``[host] ``, ``~`` for a piece of a line: the launcher has these lines too.
-_RANK_LINE = re.compile(rb"^\[[^\]\n]+\]~? .*\n?", re.MULTILINE)
+_RANK_LINE = re.compile(rb"^\[[^\]\s]+\]~? .*\n?", re.MULTILINE)
 # The relay passes lines up to 8 MiB whole; what is longer without an end is shown in pieces.
 MAX_LINE = (8 << 20) + 4096
 READ = 1 << 18
