@@ -9,7 +9,9 @@ import re
 import signal as signals
 from typing import Iterable, List, Optional
 
-from hvdsm.model.outcome import KIND_EXCEPTION, KIND_EXIT, KIND_SIGNAL, RankFailure
+from hvdsm.compose.catalogue import nccl_warning, recognise
+from hvdsm.errors import EXIT_CONFIG
+from hvdsm.model.outcome import KIND_EXCEPTION, KIND_EXIT, KIND_HANG, KIND_LAUNCH, KIND_ROLE, KIND_SIGNAL, RankFailure
 
 REASON_LENGTH = 1024
 # How long after the first report another one may turn out to be the cause, in seconds.
@@ -63,7 +65,7 @@ def describe(failure: RankFailure) -> str:
         first = failure.message.strip().split("\n", 1)[0]
         return f"{failure.exception}: {first}" if first else str(failure.exception)
     if failure.kind == KIND_SIGNAL and failure.signal is not None:
-        return f"killed by {signal_name(failure.signal)}{_hint(failure.signal)}"
+        return f"killed by {signal_name(failure.signal)}{_hint(failure)}"
     if failure.kind == KIND_EXIT:
         return f"exit code {failure.exit_code}" + (f" ({failure.message})" if failure.message else "")
     return failure.message
@@ -77,34 +79,79 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _hint(number: int) -> str:
-    if number == signals.SIGKILL:
+def _hint(failure: RankFailure) -> str:
+    number = failure.signal
+    if number == signals.SIGKILL and not failure.evidence and failure.message != ENDED_BY_MPIRUN:
         return " (often the kernel's out-of-memory killer: use less memory a rank, fewer processes per host or a larger instance)"
     if number in (signals.SIGSEGV, signals.SIGBUS, signals.SIGABRT, signals.SIGILL):
         return " (a crash in native code)"
     return ""
 
 
+def toolkit_class(failure: RankFailure) -> str:
+    """The name that the SageMaker Training Toolkit gives such a failure, for those who match on it; empty where it has none.
+
+    A rank's failure, and a hang, is ``ExecuteUserScriptError``; what is wrong with packages ``InstallRequirementsError`` or
+    ``InstallModuleError``; what is wrong with configuration or source ``ClientError``.
+    """
+    if failure.kind in (KIND_EXCEPTION, KIND_EXIT, KIND_SIGNAL, KIND_HANG, KIND_ROLE):
+        return "ExecuteUserScriptError"
+    if failure.kind != KIND_LAUNCH or failure.exit_code != EXIT_CONFIG:
+        return ""
+    text = failure.message
+    if "requirements.txt" in text and "pip" in text:
+        return "InstallRequirementsError"
+    if "pip" in text and ("setup.py" in text or "pyproject.toml" in text):
+        return "InstallModuleError"
+    if "mpirun" in text:
+        return "ExecuteUserScriptError"
+    return "ClientError"
+
+
+def explanation(failure: RankFailure) -> List[str]:
+    """What is known of such a failure: NCCL's own warning, the measured evidence, cause and remedy; one line each."""
+    lines = [failure.evidence] if failure.evidence else []
+    said = f"{failure.exception}: {failure.message}" if failure.exception else failure.message
+    warning = nccl_warning(failure.output_tail)
+    if warning and "nccl" in f"{said}{failure.traceback}".lower():
+        lines.append(warning)
+    # What the failure itself says goes before what was printed earlier; a remedy of its own needs no other.
+    finding = recognise(said, failure.traceback) or recognise(failure.output_tail)
+    if finding is not None and "\n  try: " not in failure.message:
+        lines += [f"cause: {finding.cause}", f"try: {finding.remedy}"]
+    return lines
+
+
 def failure_text(failure: RankFailure) -> str:
     """The text of ``output/failure``.
 
-    It begins with who and what; the end of the traceback (or of the rank's output) follows within the first 1,024
-    characters; the whole text comes after them when it is longer.
+    It begins with who and what; then evidence, cause and remedy where they are known, the end of the traceback (or of the
+    rank's output), and the toolkit's name for it, all within the first 1,024 characters; the whole text comes after them when
+    it is longer.
     """
-    head = headline(failure)
-    detail = (failure.traceback or failure.output_tail).rstrip("\n")
-    if not detail:
-        return head + "\n"
-    whole = f"{head}\n{detail}\n"
+    head, name = _printable(headline(failure)), toolkit_class(failure)
+    detail = _printable((failure.traceback or failure.output_tail).rstrip("\n"))
+    known = [_shortened(_printable(line), 240) for line in explanation(failure)]
+    last = [f"{name}: ExitCode {failure.exit_code}"] if name else []
+    whole = "\n".join([head, *known, *([detail] if detail else []), *last]) + "\n"
     if len(whole) <= REASON_LENGTH:
         return whole
-    head = head if len(head) <= 400 else head[:397] + "..."
-    room = REASON_LENGTH - len(head) - 2
-    reason = f"{head}\n{tail(detail, room)}\n"
-    parts: List[str] = [reason, "", "whole report:", headline(failure), detail]
+    first = [_shortened(head, 400), *known]
+    room = REASON_LENGTH - sum(len(line) + 1 for line in (*first, *last)) - 1
+    end = [tail(detail, room)] if detail and room > 20 else []
+    parts: List[str] = ["\n".join([*first, *end, *last]), "", "whole report:", head, detail]
     if failure.traceback and failure.output_tail:
-        parts += ["", "last output of the rank:", failure.output_tail.rstrip("\n")]
+        parts += ["", "last output of the rank:", _printable(failure.output_tail.rstrip("\n"))]
     return "\n".join(parts) + "\n"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    """Text that can be written as UTF-8; escapes count as the characters that they become."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def tail(text: str, length: int) -> str:

@@ -48,7 +48,7 @@ def test_files_of_an_outcome(tmp_path: Path) -> None:
     assert json.loads(record.read_text())["status"] == "Completed"
     failed = JobOutcome("j", "Failed", 78, failure=launch_failure("no \udc80", 78, 0.0, host="a"))
     write_outcome(failed, paths, None, said.append)
-    assert (tmp_path / "output" / "failure").read_text() == "a: no \\udc80\n"
+    assert (tmp_path / "output" / "failure").read_text() == "a: no \\udc80\nClientError: ExitCode 78\n"
     assert not said
 
 

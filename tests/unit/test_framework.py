@@ -165,7 +165,7 @@ def test_the_ordinary_way_still_needs_a_program(host: Host) -> None:
         ("def main():\n    raise SystemExit('out of data')\n", 1, "algo-1: exit code 1 (out of data)"),
         ("def other():\n    pass\n", 78, "algo-1: SAGEMAKER_TRAINING_MODULE=mine:main: the module has no function main"),
         ("def main(a, b):\n    pass\n", 78, "algo-1: the framework function needs arguments: a, b"),
-        ("import no_such_library\n", 1, "algo-1: ModuleNotFoundError: No module named 'no_such_library'\nTraceback"),
+        ("import no_such_library\n", 1, "algo-1: ModuleNotFoundError: No module named 'no_such_library'\ncause: "),
         ("def main():\n    framework.start_role('server', ['true'])\n", 2, "algo-1: mine:main: server never started"),
         ("def main():\n    framework.entry_point.run('', '')\n", 2, "algo-1: hvdsm.framework.entry_point.run: no entry point"),
         ("def main():\n    framework.start_role('a b', ['true'])\n", 2, "algo-1: hvdsm.framework.start_role: 'a b' is taken, or"),
