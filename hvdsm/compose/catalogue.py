@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Optional, Pattern, Sequence, Tuple
+from typing import Optional, Pattern, Tuple
 
-# What is looked at: the end of a text, where a program says why it ended.
+# What is looked at: the end of a text, where a program says why it ended; in characters.
 LOOKED_AT = 64 << 10
 
 
@@ -21,8 +21,9 @@ class Finding:
 
     Attributes:
         id: its name.
-        title: the words by which people search for it.
-        pattern: a regular expression that finds it in a message, traceback or output.
+        title: the words by which people search for it; ``…`` stands for what differs.
+        pattern: a regular expression that finds it in a message, traceback or output.  Every repetition in it has an upper
+            bound, so that looking for it takes time linear in the text's length.
         cause: what is wrong, one sentence.
         remedy: what to do, one sentence.
     """
@@ -36,7 +37,7 @@ class Finding:
 
 @functools.lru_cache(maxsize=None)
 def _compiled(pattern: str) -> Pattern[str]:
-    return re.compile(pattern)
+    return re.compile(pattern, re.MULTILINE)
 
 
 @functools.lru_cache(maxsize=1)
@@ -45,18 +46,29 @@ def catalogue() -> Tuple[Finding, ...]:
     from hvdsm.compose.known_runtime import RUNTIME
     from hvdsm.compose.known_start import OWN, START
 
-    return tuple(Finding(*entry) for entry in (*OWN, *START, *RUNTIME))
+    return (*(Finding(*entry) for entry in (*OWN, *START, *RUNTIME)), *_general())
 
 
-def recognise(*texts: str, among: Optional[Sequence[Finding]] = None) -> Optional[Finding]:
+@functools.lru_cache(maxsize=1)
+def _general() -> Tuple[Finding, ...]:
+    from hvdsm.compose.known_general import GENERAL
+
+    return tuple(Finding(*entry) for entry in GENERAL)
+
+
+def is_general(finding: Finding) -> bool:
+    """Whether it only says that something broke: another text of the same failure may say why."""
+    return finding in _general()
+
+
+def recognise(*texts: str) -> Optional[Finding]:
     """The entry of the highest priority that one of the texts matches; None when nothing is known of them.
 
     Args:
-        texts: message, traceback, output; of each the last 64 KiB are looked at.
-        among: entries to choose from; all by default.
+        texts: message, traceback, output; of each the last 64 Ki characters are looked at.
     """
     ends = [text[-LOOKED_AT:] for text in texts if text]
-    for finding in catalogue() if among is None else among:
+    for finding in catalogue():
         pattern = _compiled(finding.pattern)
         if any(pattern.search(text) for text in ends):
             return finding

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import re
 import signal as signals
-from typing import Iterable, List, Optional
+from dataclasses import fields, replace
+from typing import Any, Dict, Iterable, List, Optional
 
-from hvdsm.compose.catalogue import nccl_warning, recognise
+from hvdsm.compose.catalogue import Finding, is_general, nccl_warning, recognise
 from hvdsm.errors import EXIT_CONFIG
 from hvdsm.model.outcome import KIND_EXCEPTION, KIND_EXIT, KIND_HANG, KIND_LAUNCH, KIND_ROLE, KIND_SIGNAL, RankFailure
 
 REASON_LENGTH = 1024
+# Of these characters, what a line of evidence may take at most, and what the end of a traceback gets at least.
+EVIDENCE_LENGTH = 240
+DETAIL_LENGTH = 160
 # How long after the first report another one may turn out to be the cause, in seconds.
 SETTLE = 1.0
 ENDED_BY_MPIRUN = "ended by mpirun"
@@ -21,9 +25,12 @@ ENDED_BY_MPIRUN = "ended by mpirun"
 # A rank says one of these when another one is gone: a consequence, not a cause.
 _CONSEQUENCE = re.compile(
     r"HorovodInternalError|Horovod has been shut down|Connection (?:closed|reset) by peer|Broken pipe|Connection refused"
-    r"|MPI_ERR_PROC_FAILED|unhandled system error, NCCL|NCCL.*remote process exited|Socket closed|gloo::IoException",
+    r"|MPI_ERR_PROC_FAILED|unhandled system error, NCCL|NCCL.{0,300}remote process exited|Socket closed|gloo::IoException",
     re.IGNORECASE,
 )
+
+# Exceptions that only say that another program failed.
+_OPAQUE = re.compile(r"CalledProcessError|SystemExit|ChildFailedError")
 
 
 def first_cause(failures: Iterable[RankFailure]) -> Optional[RankFailure]:
@@ -91,35 +98,55 @@ def _hint(failure: RankFailure) -> str:
 def toolkit_class(failure: RankFailure) -> str:
     """The name that the SageMaker Training Toolkit gives such a failure, for those who match on it; empty where it has none.
 
-    A rank's failure, and a hang, is ``ExecuteUserScriptError``; what is wrong with packages ``InstallRequirementsError`` or
-    ``InstallModuleError``; what is wrong with configuration or source ``ClientError``.
+    A rank's failure, a hang, and what mpirun or torchrun ended with is ``ExecuteUserScriptError``; what is wrong with packages
+    ``InstallRequirementsError`` or ``InstallModuleError``; a framework's module that cannot be had ``ImportModuleError``; what
+    is wrong with configuration or source ``ClientError``.
     """
     if failure.kind in (KIND_EXCEPTION, KIND_EXIT, KIND_SIGNAL, KIND_HANG, KIND_ROLE):
         return "ExecuteUserScriptError"
-    if failure.kind != KIND_LAUNCH or failure.exit_code != EXIT_CONFIG:
+    if failure.kind != KIND_LAUNCH:
         return ""
     text = failure.message
-    if "requirements.txt" in text and "pip" in text:
-        return "InstallRequirementsError"
-    if "pip" in text and ("setup.py" in text or "pyproject.toml" in text):
-        return "InstallModuleError"
-    if "mpirun" in text:
+    if re.search(r"\b(?:mpirun|torchrun)\b|no rank ran on ", text):
         return "ExecuteUserScriptError"
+    if failure.exit_code != EXIT_CONFIG:
+        return ""
+    if re.search(r"SAGEMAKER_TRAINING_MODULE=.{0,300}: the module ", text):
+        return "ImportModuleError"
+    if re.search(r"\bpip\b", text):
+        if "requirements.txt" in text:
+            return "InstallRequirementsError"
+        if "setup.py" in text or "pyproject.toml" in text:
+            return "InstallModuleError"
     return "ClientError"
 
 
 def explanation(failure: RankFailure) -> List[str]:
-    """What is known of such a failure: NCCL's own warning, the measured evidence, cause and remedy; one line each."""
+    """What is known of such a failure: the measured evidence, NCCL's own warning, cause and remedy; each is one line.
+
+    Evidence is verbatim.  A message that brings a remedy of its own gets no other.
+    """
     lines = [failure.evidence] if failure.evidence else []
-    said = f"{failure.exception}: {failure.message}" if failure.exception else failure.message
-    warning = nccl_warning(failure.output_tail)
-    if warning and "nccl" in f"{said}{failure.traceback}".lower():
+    said = f"{failure.exception}: {failure.message}" if failure.exception else f"{describe(failure)}\n{failure.message}"
+    warning = nccl_warning(failure.output_tail) if "nccl" in f"{said}{failure.traceback}".lower() else ""
+    if warning:
         lines.append(warning)
-    # What the failure itself says goes before what was printed earlier; a remedy of its own needs no other.
-    finding = recognise(said, failure.traceback) or recognise(failure.output_tail)
-    if finding is not None and "\n  try: " not in failure.message:
+    finding = None if "\n  try: " in failure.message else _finding(failure, said)
+    if finding is not None:
         lines += [f"cause: {finding.cause}", f"try: {finding.remedy}"]
     return lines
+
+
+def _finding(failure: RankFailure, said: str) -> Optional[Finding]:
+    """What the failure itself says goes before what was printed earlier, unless it only says that something broke."""
+    found = recognise(said, failure.traceback, failure.evidence)
+    if found is None and failure.kind == KIND_EXCEPTION and not _OPAQUE.search(failure.exception or ""):
+        # An exception of the script's own speaks for itself; a line before it may be a warning that did no harm.
+        return None
+    if found is not None and not is_general(found):
+        return found
+    before = recognise(failure.output_tail)
+    return before if before is not None and not (found is not None and is_general(before)) else found
 
 
 def failure_text(failure: RankFailure) -> str:
@@ -129,19 +156,22 @@ def failure_text(failure: RankFailure) -> str:
     rank's output), and the toolkit's name for it, all within the first 1,024 characters; the whole text comes after them when
     it is longer.
     """
-    head, name = _printable(headline(failure)), toolkit_class(failure)
-    detail = _printable((failure.traceback or failure.output_tail).rstrip("\n"))
-    known = [_shortened(_printable(line), 240) for line in explanation(failure)]
+    failure = _writable(failure)
+    head, name, known = headline(failure), toolkit_class(failure), explanation(failure)
+    detail = (failure.traceback or failure.output_tail).rstrip("\n")
     last = [f"{name}: ExitCode {failure.exit_code}"] if name else []
     whole = "\n".join([head, *known, *([detail] if detail else []), *last]) + "\n"
     if len(whole) <= REASON_LENGTH:
         return whole
-    first = [_shortened(head, 400), *known]
-    room = REASON_LENGTH - sum(len(line) + 1 for line in (*first, *last)) - 1
-    end = [tail(detail, room)] if detail and room > 20 else []
-    parts: List[str] = ["\n".join([*first, *end, *last]), "", "whole report:", head, detail]
+    shown = [_shortened(line, EVIDENCE_LENGTH) for line in known]
+    room = REASON_LENGTH - sum(len(line) + 1 for line in (*shown, *last)) - 1
+    start = _shortened(head, min(400, room - DETAIL_LENGTH) if detail else room)
+    end = [tail(detail, room - len(start) - 1)] if detail else []
+    parts: List[str] = ["\n".join([start, *shown, *end, *last]), "", "whole report:", head]
+    parts += [line for line in known if line not in shown]
+    parts += [detail] if detail else []
     if failure.traceback and failure.output_tail:
-        parts += ["", "last output of the rank:", _printable(failure.output_tail.rstrip("\n"))]
+        parts += ["", "last output of the rank:", failure.output_tail.rstrip("\n")]
     return "\n".join(parts) + "\n"
 
 
@@ -149,9 +179,13 @@ def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def _printable(text: str) -> str:
-    """Text that can be written as UTF-8; escapes count as the characters that they become."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _writable(failure: RankFailure) -> RankFailure:
+    """Texts that can be written as UTF-8; escapes count as the characters that they become."""
+    texts = {field.name: getattr(failure, field.name) for field in fields(failure)}
+    escaped: Dict[str, Any] = {
+        name: text.encode("utf-8", "backslashreplace").decode("utf-8") for name, text in texts.items() if isinstance(text, str)
+    }
+    return replace(failure, **escaped)
 
 
 def tail(text: str, length: int) -> str:

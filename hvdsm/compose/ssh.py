@@ -43,6 +43,7 @@ def ssh_config(
         f"  User {user}",
         f"  IdentityFile {quoted(key_file)}",
         "  IdentitiesOnly yes",
+        "  SendEnv HVDSM_SESSION",
         f"  UserKnownHostsFile {quoted(known_hosts_file)}",
         "  GlobalKnownHostsFile /dev/null",
         "  StrictHostKeyChecking yes",
@@ -97,6 +98,8 @@ def sshd_config(
                 "AllowTcpForwarding no",
                 "AllowAgentForwarding no",
                 "PermitUserEnvironment no",
+                # The mark by which all processes of the job are found at its end, mpirun's daemons among them.
+                "AcceptEnv HVDSM_SESSION",
                 "PrintMotd no",
                 "PrintLastLog no",
                 f"PidFile {pid_file}",

@@ -156,6 +156,10 @@ class Attempt:
 
     def mpirun_ended(self) -> None:
         """Mpirun has just ended."""
+        if self.mpirun.code < 0 and not self.ending:
+            # Killed from outside: that its daemons end the ranks follows from it, and is often heard first.
+            self._weigh_mpirun()
+            return
         if not self.ledger.all_ended:
             # Reports of workers' ranks are still on their way.
             self._later(SILENT_AFTER if self.mpirun.code == 0 else 0.3, self._weigh_mpirun)

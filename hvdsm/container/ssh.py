@@ -6,9 +6,10 @@ import os
 import pwd
 import selectors
 import shutil
+import signal
 import socket
 import subprocess
-from typing import Callable, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 from hvdsm.compose import ssh as text
 from hvdsm.container.facts import sshd_path
@@ -153,10 +154,32 @@ class SshServer:
             self._on_ready()
 
     def close(self) -> None:
-        """End sshd; connections that ranks' daemons still hold end with them."""
+        """End sshd and its connections, which have processes of their own and outlive a broken network otherwise."""
         assert self.process.stderr is not None
         self._loop.unwatch(self.process.stderr)
         if self.process.poll() is None:
+            below = descendants(self.process.pid)
             self.process.kill()
+            for pid in below:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
             self.process.wait()
         self.process.stderr.close()
+
+
+def descendants(pid: int) -> List[int]:
+    """The processes below a process, by ``/proc``; none where there is no ``/proc``."""
+    parents: Dict[int, int] = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    parents[int(name)] = int(file.read().rsplit(")", 1)[1].split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+    found = [pid]
+    for parent in found:
+        found += [child for child, above in parents.items() if above == parent]
+    return found[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import hvdsm
 from hvdsm.compose.catalogue import LOOKED_AT, Finding, catalogue, nccl_warning, recognise
-from hvdsm.compose.failure import REASON_LENGTH, failure_text, toolkit_class
+from hvdsm.compose.failure import REASON_LENGTH, explanation, failure_text, toolkit_class
 from hvdsm.model import RankFailure
 
 PAGE = Path(hvdsm.__file__).parent.parent / "docs" / "troubleshooting.md"
@@ -45,6 +45,12 @@ def test_a_real_message_is_recognised(name: str, text: str) -> None:
         "NCCL INFO Bootstrap : Using eth0:10.0.0.1<0>",
         "connecting to the database",
         "libraries are loaded",
+        "ls: unrecognized option '--nonsense'",
+        "the host algo-2 has joined",
+        "memory: 12 GiB of 400 GiB",
+        "[Errno 2] No such file or directory: 'notes.txt'",
+        "Timed out waiting for the printer",
+        "OSError: [Errno 5] Input/output error",
     ],
 )
 def test_ordinary_words_are_not(text: str) -> None:
@@ -70,13 +76,27 @@ def test_any_text_can_be_looked_at(texts: List[str]) -> None:
 def test_only_the_end_of_a_text_is_looked_at() -> None:
     line = "RuntimeError: CUDA out of memory."
     assert recognise(line + "x" * LOOKED_AT) is None
-    assert getattr(recognise("x" * (10 << 20) + line), "id", None) == "cuda-memory"
+    long = "ORTE was unable to reliably start one or more daemons.\n" * (10 << 14) + "x" * 100 + line
+    assert recognise(long) == recognise(long[-LOOKED_AT:]) == recognise(line)
 
 
 @pytest.mark.parametrize("finding", catalogue(), ids=lambda finding: finding.id)
 def test_no_pattern_runs_away(finding: Finding) -> None:
-    """Every repetition has a bound, or cannot cross what begins the pattern again: the work stays linear."""
-    assert not re.search(r"(?<!\\)\.[*+]|\[\^\\n\][*+]", finding.pattern), finding.pattern
+    """Every repetition has a bound: the work stays linear in the text's length."""
+    plain = re.sub(r"\\.|\[(?:\\.|[^\]])+\]", "x", finding.pattern)
+    assert not re.search(r"[*+]|\{\d+,\}", plain), finding.pattern
+
+
+@pytest.mark.parametrize("finding", catalogue(), ids=lambda finding: finding.id)
+def test_a_title_is_a_message_of_its_own_entry(finding: Finding) -> None:
+    assert recognise(finding.title.replace("…", "7")) == finding
+
+
+@pytest.mark.parametrize("finding", catalogue(), ids=lambda finding: finding.id)
+def test_an_entry_is_short_enough_for_what_the_service_shows(finding: Finding) -> None:
+    assert 10 < len(finding.cause) <= 125
+    assert 10 < len(finding.remedy) <= 125
+    assert not re.search(r"[|\n]|\.$", finding.cause + finding.remedy)
 
 
 def row(finding: Finding) -> str:
@@ -91,7 +111,7 @@ def test_the_page_lists_every_entry() -> None:
     assert text.count("\n| `") == len(catalogue())
 
 
-PLACE = {"host": "algo-2", "rank": 3, "local_rank": 1}
+PLACE: Dict[str, Any] = {"host": "algo-2", "rank": 3, "local_rank": 1}
 
 
 def test_cause_and_remedy_are_in_what_the_service_shows() -> None:
@@ -109,6 +129,38 @@ def test_evidence_stands_after_the_headline() -> None:
     proof = "out of memory: the kernel ended 1 process of this container (memory cgroup: oom_kill 1), limit 400 MiB, peak 400 MiB"
     lines = failure_text(RankFailure("signal", "", 137, signal=9, evidence=proof, **PLACE)).splitlines()
     assert lines[:2] == ["rank 3 (algo-2, local rank 1): killed by SIGKILL", proof]
+    assert lines[2].startswith("cause: the host's memory, or the container's limit")
+    assert lines[-1] == "ExecuteUserScriptError: ExitCode 137"
+
+
+def test_long_evidence_is_verbatim_in_the_whole_report() -> None:
+    proof = " ".join(f"counter {n}" for n in range(200))
+    text = failure_text(RankFailure("signal", "", 137, signal=9, evidence=proof, **PLACE))
+    assert proof in text
+    assert "\nExecuteUserScriptError: ExitCode 137\n" in text[:REASON_LENGTH]
+
+
+def explained(kind: str, message: str, output: str, exception: Optional[str] = None) -> str:
+    found = RankFailure(kind, message, 1, exception=exception, output_tail=output, **PLACE)
+    return next((line for line in explanation(found) if line.startswith("cause: ")), "")
+
+
+def test_output_explains_what_the_failure_itself_does_not() -> None:
+    earlier = "RuntimeError: CUDA out of memory; trying again with a smaller batch\n"
+    assert "GPU's memory" in explained("exit", "", earlier)
+    # The script's own exception speaks for itself; one that only tells of another program's end does not.
+    assert explained("exception", "bad batch", earlier, "ValueError") == ""
+    assert "GPU's memory" in explained("exception", "Command '['python']' failed", earlier, "CalledProcessError")
+    assert "GPU's memory" in explained("exception", "unhandled cuda error, NCCL version 2.19", earlier, "RuntimeError")
+    assert "no mpi4py" in explained("exception", "No module named 'mpi4py'", earlier, "ModuleNotFoundError")
+
+
+def test_what_mpirun_said_explains_that_it_started_no_rank() -> None:
+    said = "mpirun ended with exit code 1 and started no rank"
+    daemons = "ORTE was unable to reliably start one or more daemons.\n"
+    assert "refused its command" in explained("launch", said, "")
+    assert "not at the same path" in explained("launch", f"{said}: {daemons}", f"{daemons}bash: orted: command not found\n")
+    assert "Connection" not in explained("launch", f"{said}: {daemons}", "Connection reset by peer")
 
 
 def test_the_warning_of_nccl_is_shown() -> None:
@@ -123,6 +175,27 @@ def test_a_message_with_its_own_remedy_gets_no_other() -> None:
     assert "cause:" not in failure_text(RankFailure("launch", said + " No space left on device", 78, host="algo-1"))
 
 
+def test_all_that_is_known_leaves_room_for_the_end_of_the_traceback() -> None:
+    output = "NCCL WARN " + "w" * 5000 + "\n"
+    message = "unhandled system error, NCCL " + "m" * 5000
+    trace = "".join(f"frame {n}\n" for n in range(1000)) + "RuntimeError: the end\n"
+    found = RankFailure(
+        "exception", message, 1, exception="RuntimeError", traceback=trace, output_tail=output, evidence="e" * 5000, **PLACE
+    )
+    reason = failure_text(found)[:REASON_LENGTH]
+    for part in ("rank 3 (algo-2, local rank 1): RuntimeError: unhandled", "\neee", "\nNCCL WARN ww", "\ncause: ", "\ntry: "):
+        assert part in reason
+    assert "\nRuntimeError: the end\nExecuteUserScriptError: ExitCode 1\n" in reason
+
+
+def test_half_characters_are_escaped_before_anything_is_measured() -> None:
+    found = RankFailure("exception", "\ud800" * 600, 1, exception="E", traceback="\udfff" * 600 + "\nthe end", **PLACE)
+    text = failure_text(found)
+    assert text.encode("utf-8").decode("utf-8") == text
+    assert "\\ud800" in text
+    assert "\nthe end\nExecuteUserScriptError: ExitCode 1\n" in text[:REASON_LENGTH]
+
+
 @given(st.text(max_size=2000), st.text(st.characters(), max_size=3000))
 def test_the_written_text_keeps_its_end_within_the_limit(message: str, traceback: str) -> None:
     """Characters that cannot be written are escaped before the text is cut, not after."""
@@ -131,6 +204,28 @@ def test_the_written_text_keeps_its_end_within_the_limit(message: str, traceback
     written = text.encode("utf-8", "backslashreplace").decode("utf-8")
     assert written == text
     assert "the end\nExecuteUserScriptError: ExitCode 1" in written[:REASON_LENGTH]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("ExecuteUserScriptError", RankFailure("signal", "", 137, signal=9, **PLACE)),
+        ("ExecuteUserScriptError", RankFailure("hang", "hang: no output", 75)),
+        ("ExecuteUserScriptError", RankFailure("launch", "mpirun ended with exit code 1 and started no rank", 78)),
+        ("ExecuteUserScriptError", RankFailure("launch", "torchrun ended with exit code 3 before all ranks had ended", 3)),
+        ("ExecuteUserScriptError", RankFailure("launch", "no rank ran on algo-2; all 2 ran on the other hosts", 78)),
+        (
+            "ImportModuleError",
+            RankFailure("launch", "SAGEMAKER_TRAINING_MODULE=mine:main: the module mine is not in this image", 78),
+        ),
+        ("ClientError", RankFailure("launch", "SAGEMAKER_TRAINING_MODULE=mine: is not MODULE:FUNCTION", 78)),
+        ("ClientError", RankFailure("launch", "a pipeline's setup.py is not in the source", 78)),
+        ("", RankFailure("launch", "stopped before the launcher was joined", 143)),
+        ("", RankFailure("timeout", "algo-2 did not join within 600 s", 75)),
+    ],
+)
+def test_more_names_of_the_toolkit(name: str, found: RankFailure) -> None:
+    assert toolkit_class(found) == name
 
 
 CLASSES: Dict[str, RankFailure] = {
