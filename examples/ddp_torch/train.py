@@ -265,6 +265,8 @@ def main() -> None:
             {"network": network, "weights": {name: value.cpu() for name, value in network_of_rank.state_dict().items()}}, path
         )
         say(f"model saved: {path}")
+    # Rank 0 holds the store, and is the last to come here: the others stay until it has saved.
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -7,7 +7,7 @@ import threading
 from typing import List, Optional, TextIO
 
 from hvdsm.backends.base import NOTE, OUTPUT, PHASE, WARNING, Event
-from hvdsm.compose.failure import headline, tail
+from hvdsm.compose.failure import explanation, headline, tail
 from hvdsm.model import JobOutcome, RankFailure
 from hvdsm.model.outcome import STOPPED
 
@@ -116,6 +116,6 @@ class Display:
 
 
 def failure_lines(failure: RankFailure) -> List[str]:
-    """The failing rank, what happened, and the end of its traceback or output."""
+    """The failing rank, what happened, what is known of it, and the end of its traceback or output."""
     detail = (failure.traceback or failure.output_tail).rstrip("\n")
-    return [headline(failure), *(tail(detail, _DETAIL).split("\n") if detail else [])]
+    return [headline(failure), *explanation(failure), *(tail(detail, _DETAIL).split("\n") if detail else [])]

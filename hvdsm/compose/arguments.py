@@ -36,11 +36,12 @@ def _value(value: Any) -> str:
 def program_command(python: str, program: str, arguments: Sequence[str]) -> List[str]:
     """The command of an entry point, run in the code directory.
 
-    A ``.py`` is run by the Python that runs hvdsm, a ``.sh`` by ``/bin/sh``, any other name as an executable file.
+    A ``.py`` is run by the Python that runs hvdsm.  Anything else is called by a shell, which is then replaced by it: so the
+    first line of a script (``#!/bin/bash``) names who runs it, and one without such a line is the shell's own.
     """
     if program.endswith(".py"):
         return [python, program, *arguments]
-    return (["/bin/sh"] if program.endswith(".sh") else []) + ["./" + program, *arguments]
+    return ["/bin/sh", "-c", 'exec "$0" "$@"', "./" + program, *arguments]
 
 
 def pack_arguments(arguments: Sequence[str]) -> Dict[str, str]:

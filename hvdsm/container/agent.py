@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from hvdsm.compose.environment import HostFacts, user_arguments
+from hvdsm.compose.environment import HostFacts
 from hvdsm.compose.mpirun import rank_program
 from hvdsm.compose.torchrun import torchrun_command
 from hvdsm.container import source, stacks
@@ -116,12 +116,10 @@ class Agent:
         self.facts = host_facts(self.environ)
         for directory in (paths.code, paths.model, paths.output_data):
             os.makedirs(directory, exist_ok=True)
-        self.say(source.fetch(paths, job.submit_directory))
-        packages = self.environ.get("HVDSM_PACKAGES")
-        self._python_path = (packages,) if packages else ()
-        arguments = user_arguments(job) if self.config.arguments is None else self.config.arguments
-        self.command = source.entry_command(paths, job.program, list(arguments))
+        prepared = source.bring(self.config, {**self.environ, "HVDSM_SESSION": self.session}, self.say, sys.executable)
+        self.command, self._python_path = prepared.command, prepared.python_path
         announcement: Message = {"host": self.host, "slots": self.facts.slots, "port": 0, "host_key": "", "client_key": ""}
+        announcement["accelerators"] = self.facts.num_gpus or self.facts.num_neurons
         if job.distribution.kind == MPI and self.in_distribution and len(self.config.cluster.distribution_hosts) > 1:
             announcement["host_key"], announcement["client_key"] = make_keys(self.session)
             announcement["port"] = free_port()

@@ -170,7 +170,7 @@ def _cluster(resource: Mapping[str, Any], where: str, distribution_groups: Tuple
     strangers = [host for group in groups for host in group.hosts if host not in hosts]
     if strangers:
         raise ConfigError(f"instance_groups name hosts that are not in hosts: {', '.join(strangers)}", where=where)
-    return Cluster(
+    cluster = Cluster(
         hosts=hosts,
         current_host=current,
         network_interface=str(resource.get("network_interface_name") or "eth0"),
@@ -179,6 +179,16 @@ def _cluster(resource: Mapping[str, Any], where: str, distribution_groups: Tuple
         instance_groups=tuple(groups),
         distribution_groups=distribution_groups,
     )
+    if not cluster.distribution_hosts:
+        raise ConfigError(
+            f"no host is in {', '.join(distribution_groups)}",
+            where="hyperparameter sagemaker_distribution_instance_groups",
+            remedy=f"name groups with hosts: {', '.join(group.name for group in groups if group.hosts)}",
+        )
+    twice = sorted({host for host in cluster.distribution_hosts if cluster.distribution_hosts.count(host) > 1})
+    if twice:
+        raise ConfigError(f"hosts are named more than once: {', '.join(twice)}", where=where)
+    return cluster
 
 
 def _load(path: str, *, required: bool) -> Dict[str, Any]:

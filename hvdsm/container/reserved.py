@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Mapping, Optional, Tuple
 
 from hvdsm.errors import ConfigError
@@ -49,7 +50,7 @@ def distribution(reserved: Mapping[str, Any], *, framework: bool = False) -> Dis
         return Distribution(
             kind=MPI,
             processes_per_host=_count(reserved, "sagemaker_mpi_num_of_processes_per_host") or own,
-            custom_mpi_options=str(reserved.get("sagemaker_mpi_custom_mpi_options") or ""),
+            custom_mpi_options=str(plain(reserved.get("sagemaker_mpi_custom_mpi_options")) or ""),
             world_size=_count(reserved, "sagemaker_mpi_num_processes"),
         )
     return Distribution(kind=TORCH_DISTRIBUTED if TORCH_DISTRIBUTED in kinds else NONE, processes_per_host=own)
@@ -63,7 +64,7 @@ def supervision(reserved: Mapping[str, Any]) -> Supervision:
     """
 
     def number(key: str) -> float:
-        value = reserved.get(key)
+        value = plain(reserved.get(key))
         try:
             found = float(str(value)) if value not in (None, "") else 0.0
         except ValueError:
@@ -82,13 +83,28 @@ def supervision(reserved: Mapping[str, Any]) -> Supervision:
     )
 
 
+def plain(value: Any) -> Any:
+    """A value that was encoded as JSON more than once, decoded to its end.
+
+    >>> plain('"8"'), plain('-x A="b"'), plain(4)
+    ('8', '-x A="b"', 4)
+    """
+    while isinstance(value, str) and value[:1] == value[-1:] == '"':
+        try:
+            value = json.loads(value)
+        except ValueError:
+            break
+    return value
+
+
 def _true(value: Any) -> bool:
     """The SDK sends "true"; some send "True" or "1"; "False" is false."""
+    value = plain(value)
     return value is True or str(value).strip().lower() in ("true", "1", "yes")
 
 
 def _count(reserved: Mapping[str, Any], key: str) -> Optional[int]:
-    value = reserved.get(key)
+    value = plain(reserved.get(key))
     if value in (None, ""):
         return None
     try:
@@ -117,9 +133,14 @@ def distribution_groups(reserved: Mapping[str, Any]) -> Tuple[str, ...]:
     Raises:
         ConfigError: it is not a list of names.
     """
-    value = reserved.get("sagemaker_distribution_instance_groups")
+    value = plain(reserved.get("sagemaker_distribution_instance_groups"))
     if value in (None, "", []):
         return ()
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            pass
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):

@@ -3,27 +3,78 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
 import tarfile
+import tempfile
 import zlib
-from typing import List, Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import unquote_to_bytes, urlparse
 
 from hvdsm.compose.arguments import program_command
-from hvdsm.compose.environment import Paths
-from hvdsm.container.config import split_command
+from hvdsm.compose.environment import Paths, user_arguments
+from hvdsm.container.config import ContainerConfig, split_command
 from hvdsm.errors import ConfigError
 
 # Not source: what tools leave beside it, and environments that can be huge.
 IGNORED = shutil.ignore_patterns(".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.egg-info")
+_LONGEST = 3000
 
 
-def fetch(paths: Paths, submit_directory: Optional[str]) -> str:
+@dataclass(frozen=True)
+class Prepared:
+    """The source in its place: the command of its entry point, and further directories to import from."""
+
+    command: List[str]
+    python_path: Tuple[str, ...] = ()
+
+
+def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[..., None], python: str) -> Prepared:
+    """Fetch the source, install what it needs, and say how it is run; blocking, and safe in a thread.
+
+    Where ``HVDSM_PACKAGES`` names a directory of packages that are installed already, nothing is installed.
+
+    Raises:
+        ConfigError: the source cannot be had, pip failed, or the entry point is not in it.
+    """
+    paths, job = config.paths, config.job
+    split_command(job.program)
+    submitted = job.submit_directory or ""
+    if submitted.startswith("s3://"):
+        from hvdsm.container.fetch import download
+
+        name = os.path.basename(submitted.rstrip("/"))
+        with tempfile.TemporaryDirectory(prefix="hvdsm-source-") as folder:
+            target = os.path.join(folder, "source" if name in ("", ".", "..") else name)
+            download(submitted, target, environ, say, _region(config))
+            say(fetch(paths, target, named=submitted))
+    else:
+        say(fetch(paths, job.submit_directory))
+    arguments = user_arguments(job) if config.arguments is None else config.arguments
+    command = entry_command(paths, job.program, list(arguments))
+    packages = environ.get("HVDSM_PACKAGES")
+    search: Tuple[str, ...] = (packages,) if packages else ()
+    package = is_package(paths.code)
+    # A shell entry point installs for itself, and any other program that is not Python has no use for requirements.
+    needed = package or (command[0] == sys.executable and os.path.isfile(os.path.join(paths.code, "requirements.txt")))
+    if needed and not packages and not job.program.endswith(".sh"):
+        from hvdsm.container.install import install
+
+        search = install(paths.code, package, environ, say, python)
+    return Prepared(command, search)
+
+
+def _region(config: ContainerConfig) -> Optional[str]:
+    return str(config.job.reserved.get("sagemaker_region") or "") or None
+
+
+def fetch(paths: Paths, submit_directory: Optional[str], named: Optional[str] = None) -> str:
     """Put the source into the code directory; a local directory, tarball or single file.
 
-    Without ``submit_directory`` the code is already in place.
+    Without ``submit_directory`` the code is already in place.  ``named`` is what messages call it.
 
     Returns:
         What was done, one line.
@@ -39,7 +90,7 @@ def fetch(paths: Paths, submit_directory: Optional[str]) -> str:
         raise ConfigError(
             f"cannot fetch {submit_directory}",
             where="sagemaker_submit_directory",
-            remedy="give a directory, a tar.gz or a file that is on this host",
+            remedy="give s3://BUCKET/KEY, or a directory, tar.gz or file that is on this host",
         )
     path = os.fsdecode(unquote_to_bytes(parsed.path)) if parsed.scheme == "file" else submit_directory
     if not os.path.exists(path):
@@ -61,39 +112,56 @@ def fetch(paths: Paths, submit_directory: Optional[str]) -> str:
         else:
             shutil.copy2(path, os.path.join(paths.code, os.path.basename(path)))
     except (OSError, EOFError, zlib.error, tarfile.TarError, shutil.Error) as error:
-        raise ConfigError(str(error), where=f"sagemaker_submit_directory {path}") from None
-    return f"source {path} copied to {paths.code}"
+        raise ConfigError(str(error), where=f"sagemaker_submit_directory {named or path}") from None
+    return f"source {named or path} copied to {paths.code}"
 
 
 def _clear(directory: str) -> None:
     """A stale file must never shadow the given source."""
     for entry in os.scandir(directory):
         if entry.is_dir(follow_symlinks=False):
+            _make_writable(entry.path)
             shutil.rmtree(entry.path)
         else:
             os.unlink(entry.path)
 
 
+def _make_writable(directory: str) -> None:
+    """Let an ordinary user remove what is in a directory of his that is read-only."""
+    _add_mode(directory, 0o700)
+    for folder, names, _ in os.walk(directory):
+        for name in names:
+            _add_mode(os.path.join(folder, name), 0o700)
+
+
+def _add_mode(path: str, mode: int) -> None:
+    if not os.path.islink(path) and os.stat(path).st_mode & mode != mode:
+        os.chmod(path, os.stat(path).st_mode | mode)
+
+
 def unpack(archive: str, directory: str) -> None:
-    """Unpack a tarball; nothing in it may lead out of the directory or be a device.
+    """Unpack a tarball; nothing in it may lead out of the directory or be a device, and all of it must fit on the disk.
+
+    Owners and the set-uid bits of members are dropped, and this user may always read and write what came.
 
     Raises:
-        ConfigError: a member is unsafe.
+        ConfigError: a member is unsafe, or they are too large.
     """
     root = os.path.realpath(directory)
+    room, size = shutil.disk_usage(root).free, 0
     with tarfile.open(archive) as tar:
         for member in tar:
-            target = os.path.realpath(os.path.join(root, member.name))
-            links_out = (member.issym() or member.islnk()) and not _inside(
-                os.path.realpath(os.path.join(os.path.dirname(target) if member.issym() else root, member.linkname)), root
-            )
-            if (
-                not _inside(target, root)
-                or links_out
-                or not (member.isfile() or member.isdir() or member.issym() or member.islnk())
-            ):
+            if not _safe(member, root):
                 raise ConfigError(f"member {member.name!r} leads out of the archive or is no file", where=archive)
-            member.mode = (member.mode or 0o644) & 0o777 & ~(stat.S_IWGRP | stat.S_IWOTH)
+            size += _stored(member)
+            if size > room:
+                raise ConfigError(
+                    f"it unpacks to more than the {room / 1e6:.0f} MB that are free in {directory}",
+                    where=archive,
+                    remedy="leave data out of the source, and give it as an input channel",
+                )
+            needed = stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR
+            member.mode = ((member.mode or 0o644) & 0o777 & ~(stat.S_IWGRP | stat.S_IWOTH)) | needed
             member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
             if hasattr(tarfile, "fully_trusted_filter"):
                 tar.extract(member, root, filter="fully_trusted")
@@ -101,28 +169,101 @@ def unpack(archive: str, directory: str) -> None:
                 tar.extract(member, root)
 
 
+def _stored(member: tarfile.TarInfo) -> int:
+    """The bytes that a member takes on the disk; holes take none."""
+    pieces: Any = member.sparse
+    return sum(length for _, length in pieces) if member.issparse() else member.size
+
+
+def _safe(member: tarfile.TarInfo, root: str) -> bool:
+    """Whether a member is a file, directory or link that stays below the root."""
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        return False
+    target = os.path.realpath(os.path.join(root, member.name))
+    # A path of nearly PATH_MAX cannot be resolved to its end, so where it leads is not known.
+    if not _inside(target, root) or len(os.fsencode(target)) > _LONGEST:
+        return False
+    if member.issym():
+        return _inside(os.path.realpath(os.path.join(os.path.dirname(target), member.linkname)), root)
+    if member.islnk():
+        linked = os.path.join(root, member.linkname)
+        # A second name of a symbolic link lies elsewhere, and leads elsewhere.
+        return _inside(os.path.realpath(linked), root) and not os.path.islink(linked)
+    return True
+
+
 def _inside(path: str, root: str) -> bool:
     return path == root or path.startswith(root + os.sep)
 
 
-def entry_command(paths: Paths, program: str, arguments: Sequence[str]) -> List[str]:
-    """The command that runs the entry point in the code directory.
+def is_package(directory: str) -> bool:
+    """Whether a source is a package: it has a setup.py, or a pyproject.toml that is not for settings of tools alone."""
+    if os.path.isfile(os.path.join(directory, "setup.py")):
+        return True
+    try:
+        with open(os.path.join(directory, "pyproject.toml"), encoding="utf-8", errors="replace") as file:
+            return bool(re.search(r"^\s*\[(?:project|build-system)\]", file.read(), re.MULTILINE))
+    except OSError:
+        return False
 
-    A ``.sh`` is run by ``/bin/sh``, a ``.py`` by the Python that runs hvdsm, any other name as an executable file of the
-    source.
+
+def entry_command(paths: Paths, program: str, arguments: Sequence[str]) -> List[str]:
+    """The command of :func:`command_in` for the code directory; an entry point that is a program is made executable.
+
+    Raises:
+        ConfigError: the entry point is not in the source, or its name leads out of it.
+    """
+    command = command_in(paths.code, program, arguments)
+    path = os.path.join(paths.code, program)
+    if command[0] != sys.executable:
+        if not _inside(os.path.realpath(path), os.path.realpath(paths.code)):
+            raise ConfigError(
+                f"the entry point {program!r} is a link that leads out of the source",
+                where=paths.code,
+                remedy="put the program itself into the source",
+            )
+        if not os.access(path, os.X_OK):
+            os.chmod(path, os.stat(path).st_mode | 0o111)
+    return command
+
+
+def command_in(directory: str, program: str, arguments: Sequence[str]) -> List[str]:
+    """The command that runs an entry point in the directory of its source.
+
+    In this order, which is the SageMaker Training Toolkit's:
+
+    - a ``.sh`` is run by ``/bin/sh``;
+    - a module of a source that is a package (it has a ``setup.py``, or a ``pyproject.toml`` with a project) by ``python -m``:
+      ``train.py``, ``pkg/train.py`` and ``pkg.train`` are all such names.  A ``.py`` in a directory without ``__init__.py`` is a
+      script nevertheless;
+    - a ``.py`` by the Python that runs hvdsm;
+    - any other file as a program;
+    - a name that is no file, but a module or package of the source (``pkg.main``, or ``pkg`` with ``__main__.py``) by
+      ``python -m``.
 
     Raises:
         ConfigError: the entry point is not in the source, or its name leads out of it.
     """
     name, is_python = split_command(program)
-    path = os.path.join(paths.code, name)
-    if not os.path.isfile(path):
-        found = sorted(os.listdir(paths.code))[:20]
-        raise ConfigError(
-            f"the entry point {name!r} is not in the source",
-            where=paths.code,
-            remedy=f"name a file of the source; it holds: {', '.join(found) or 'nothing'}",
-        )
-    if not is_python:
-        os.chmod(path, os.stat(path).st_mode | 0o111)
-    return program_command(sys.executable, name, arguments)
+    is_file = os.path.isfile(os.path.join(directory, name))
+    module = (name[:-3] if is_python else name).replace("/", ".")
+    if not name.endswith(".sh") and is_package(directory) and not (is_file and _is_script(directory, name)):
+        return [sys.executable, "-m", module, *arguments]
+    if is_file:
+        return program_command(sys.executable, name, arguments)
+    path = os.path.join(directory, *module.split("."))
+    if not name.endswith((".sh", ".py")) and (os.path.isfile(path + ".py") or os.path.isfile(os.path.join(path, "__main__.py"))):
+        return [sys.executable, "-m", module, *arguments]
+    found = sorted(os.listdir(directory))[:20]
+    raise ConfigError(
+        f"the entry point {name!r} is not in the source",
+        where=directory,
+        remedy=f"name a file of the source; it holds: {', '.join(found) or 'nothing'}",
+    )
+
+
+def _is_script(directory: str, name: str) -> bool:
+    """Whether a file of a package's source cannot be meant as a module."""
+    folder, _, base = name.rpartition("/")
+    outside = bool(folder) and not os.path.isfile(os.path.join(directory, folder, "__init__.py"))
+    return outside or not base.endswith(".py") or "." in base[:-3]

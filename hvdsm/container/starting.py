@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from hvdsm.container.agent import Agent, Message
 from hvdsm.container.attempt import Attempt
 from hvdsm.container.config import ContainerConfig, Settings
-from hvdsm.container.facts import probe_mpi
+from hvdsm.container.facts import ASSUMED, probe_mpi
 from hvdsm.container.mpirun import compose, mpirun_environment
 from hvdsm.container.same_mpi import installation
 from hvdsm.errors import HvdsmError
@@ -52,6 +52,8 @@ class Starting:
 
         def probed() -> None:
             self._mpi = found
+            if found.version == ASSUMED:
+                self._agent.say(f"warning: {found.mpirun} does not tell its version; it is taken for Open MPI 4.1")
             done()
 
         return probed
@@ -86,6 +88,9 @@ class Starting:
             attempt.start_plainly({host: cluster.hosts.index(host) for host in there}, len(cluster.hosts))
             return
         slots = self.slots(announced)
+        for text in too_many(hosts, slots, announced, distribution.world_size):
+            attempt.ledger.warnings.append(text)
+            self._agent.say(f"warning: {text}")
         if self._mpi is not None:
             if len(hosts) > 1:
                 phase("ssh ready", f"ssh ready on {len(hosts)} of {len(hosts)} hosts")
@@ -97,3 +102,16 @@ class Starting:
         if attempt.ledger.plain:
             first = distribution.world_size or sum(slots)
             attempt.start_plainly({host: first + index for index, host in enumerate(attempt.ledger.plain)}, 1)
+
+
+def too_many(hosts: Sequence[str], slots: Sequence[int], announced: Announced, world_size: Optional[int]) -> List[str]:
+    """What is said when more ranks are asked for than hosts have accelerators, or than all slots together."""
+    texts = []
+    for host, count in zip(hosts, slots):
+        has = int(announced[host].get("accelerators", 0))
+        if 0 < has < count:
+            texts.append(f"{count} processes a host are asked for, and {host} has {has} accelerator{'s' if has != 1 else ''}")
+            break
+    if world_size and world_size > sum(slots):
+        texts.append(f"sagemaker_mpi_num_processes asks for {world_size} ranks, and the hosts have {sum(slots)} slots")
+    return texts

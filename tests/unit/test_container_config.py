@@ -114,6 +114,7 @@ GROUPS = {
     "instance_groups": [
         {"instance_group_name": "data", "instance_type": "ml.c5.large", "hosts": ["a"]},
         {"instance_group_name": "train", "instance_type": "ml.g5.xlarge", "hosts": ["c", "b"]},
+        {"instance_group_name": "empty", "instance_type": "ml.c5.large", "hosts": []},
     ],
 }
 
@@ -132,7 +133,12 @@ def test_distribution_groups_choose_hosts_and_launcher(
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [('["tarin"]', "no instance group 'tarin'.*\n.*data, train"), ("[1]", "not a list of group")]
+    ("value", "message"),
+    [
+        ('["tarin"]', "no instance group 'tarin'.*\n.*data, train"),
+        ("[1]", "not a list of group"),
+        ('["empty"]', "no host is in empty\n.*data, train"),
+    ],
 )
 def test_distribution_groups_that_are_none_are_refused(tmp_path: Path, value: str, message: str) -> None:
     raw = {**PROGRAM, "sagemaker_distribution_instance_groups": value}
@@ -157,6 +163,30 @@ def test_other_distributions_say_what_to_use(tmp_path: Path, key: str) -> None:
     both = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true", "sagemaker_mpi_enabled": "true"})
     with pytest.raises(ConfigError, match="enabled together"):
         read_config(both, {})
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_values_that_were_encoded_more_than_once(tmp_path: Path, times: int) -> None:
+    raw: Dict[str, str] = {
+        "sagemaker_mpi_enabled": "true",
+        "sagemaker_parameter_server_enabled": "False",
+        "sagemaker_mpi_num_of_processes_per_host": "8",
+        "sagemaker_mpi_custom_mpi_options": '-x A="b c" --verbose',
+        "sagemaker_distribution_instance_groups": '["train"]',
+    }
+    for _ in range(times):
+        raw = {key: json.dumps(value) for key, value in raw.items()}
+    config = read_config(write(tmp_path, resourceconfig=GROUPS, hyperparameters={**PROGRAM, **raw}), {})
+    found = config.job.distribution
+    assert (found.kind, found.processes_per_host, found.custom_mpi_options) == ("mpi", 8, '-x A="b c" --verbose')
+    assert config.cluster.distribution_groups == ("train",)
+
+
+def test_a_host_in_two_distribution_groups_is_refused(tmp_path: Path) -> None:
+    groups = [{"instance_group_name": name, "instance_type": "t", "hosts": ["a"]} for name in ("one", "two")]
+    raw = {**PROGRAM, "sagemaker_distribution_instance_groups": '["one", "two"]'}
+    with pytest.raises(ConfigError, match="more than once: a"):
+        read_config(write(tmp_path, resourceconfig={**GROUPS, "instance_groups": groups}, hyperparameters=raw), {})
 
 
 def test_the_program_of_the_image_goes_first(tmp_path: Path) -> None:

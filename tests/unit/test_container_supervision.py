@@ -19,13 +19,16 @@ from hvdsm.compose.fabric import efa_variables
 from hvdsm.compose.torchrun import torchrun_command
 from hvdsm.container import stacks
 from hvdsm.container.checkpoints import fingerprint
+from hvdsm.container.facts import probe_mpi
 from hvdsm.container.hook import RUNNER, again
 from hvdsm.container.hostenv import too_long
 from hvdsm.container.memory import MemoryCounters, evidence, read_counters
 from hvdsm.container.progress import forget_progress, read_progress
 from hvdsm.container.restarts import Restarts
+from hvdsm.container.starting import too_many
 from hvdsm.container.watchdog import RankActivity, Watchdog, hang_message
 from hvdsm.container.zombies import reap_orphans
+from hvdsm.errors import MpiError
 
 
 def activity(rank: int, idle: float, step: Optional[int] = None) -> Dict[str, object]:
@@ -293,3 +296,39 @@ def test_orphans_are_collected_and_ours_keep_their_exit_codes() -> None:
     done = subprocess.run([sys.executable, "-c", ORPHANS], env={"PYTHONPATH": root}, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "7"]
     assert reap_orphans({}) >= 0
+
+
+@pytest.mark.parametrize(
+    ("slots", "gpus", "world", "count"),
+    [
+        ([2, 2], [0, 0], None, 0),
+        ([8, 8], [8, 8], None, 0),
+        ([8, 8], [8, 4], None, 1),
+        ([2, 2], [0, 0], 5, 1),
+        ([2, 2], [1, 2], 9, 2),
+    ],
+)
+def test_more_ranks_than_slots_are_said(slots: List[int], gpus: List[int], world: Optional[int], count: int) -> None:
+    announced = {host: {"accelerators": has} for host, has in zip("ab", gpus)}
+    assert len(too_many("ab", slots, announced, world)) == count
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("mpirun (Open MPI) 5.0.11", (5, 0, 11)),
+        ("", (4, 1)),
+        ("wrapper: starting", (4, 1)),
+        ("HYDRA build details:", None),
+        ("exit 3", None),
+    ],
+)
+def test_an_mpirun_is_asked_for_its_version(tmp_path: Path, said: str, version: Optional[tuple]) -> None:
+    program = tmp_path / "mpirun"
+    program.write_text(f"#!/bin/sh\n{'exit 3' if said == 'exit 3' else 'echo ' + repr(said)}\n")
+    program.chmod(0o755)
+    if version is None:
+        with pytest.raises(MpiError, match="is not Open MPI"):
+            probe_mpi(str(program), {"PATH": "/bin:/usr/bin"})
+    else:
+        assert probe_mpi(str(program), {"PATH": "/bin:/usr/bin"}).version == version

@@ -8,7 +8,7 @@ import shlex
 import sys
 import tempfile
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.backends.local.backend import host_environments
 from hvdsm.backends.local.layout import host_hyperparameters, input_data_config, resource_config
@@ -29,6 +29,7 @@ from hvdsm.container.facts import probe_mpi
 from hvdsm.container.hostenv import host_environment, with_hvdsm
 from hvdsm.container.launcher import MASTER_PORT
 from hvdsm.container.mpirun import contract_names, efa_device, mpi4py_variables, pinned_interface
+from hvdsm.container.source import command_in
 from hvdsm.errors import MpiError
 from hvdsm.model import MPI, NONE
 
@@ -181,7 +182,7 @@ def _mpirun(
         mpi = replace(mpi, mpirun=mpirun_on_hosts(mpi.mpirun)[0])
     command = job_command(
         mpi,
-        program_command(sys.executable, plan.program, user_arguments(job)),
+        _entry(plan, user_arguments(job)),
         python=sys.executable,
         hosts=hosts,
         slots=[slots] * len(hosts),
@@ -197,6 +198,13 @@ def _mpirun(
         more_variables=mpi4py_variables(mpi, sys.prefix),
     )
     return tuple(mask_arguments(command.argv))
+
+
+def _entry(plan: LocalPlan, arguments: Sequence[str]) -> List[str]:
+    """The command of the entry point; an archive is not looked into, and then the name alone tells."""
+    if plan.source.directory is not None:
+        return command_in(plan.source.directory, plan.program, arguments)
+    return program_command(sys.executable, plan.program, arguments)
 
 
 def _interface(plan: LocalPlan, config: ContainerConfig) -> Optional[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optio
 
 from hvdsm.backends.local.s3 import cache_directory
 from hvdsm.compose.mask import mask_text
+from hvdsm.container.source import is_package
 from hvdsm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -117,13 +118,6 @@ def wanted_of(directory: str, program: str) -> Optional[Wanted]:
     requirements = os.path.join(directory, REQUIREMENTS)
     texts = tuple(_with_includes(requirements, set())) if os.path.isfile(requirements) else ()
     return Wanted(directory, texts, package) if package or texts else None
-
-
-def is_package(directory: str) -> bool:
-    """Whether a source is a package: it has a setup.py, or a pyproject.toml that is not for settings of tools alone."""
-    if os.path.isfile(os.path.join(directory, "setup.py")):
-        return True
-    return bool(re.search(r"^\s*\[(?:project|build-system)\]", _text(os.path.join(directory, "pyproject.toml")), re.MULTILINE))
 
 
 def _with_includes(path: str, seen: set[str]) -> Iterator[Tuple[str, str]]:
