@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Callable, Dict
 
 import pytest
 
@@ -181,23 +181,25 @@ def test_read_only_directories_can_be_filled_and_replaced_by_an_ordinary_user() 
         base = Path(place)
         archive = tarball(base / "s.tar.gz", fill)
         os.mkdir(base / "ml")
-        # Root may write everywhere, so root lets another user do it.
-        user: Dict[str, Any] = {}
         if os.getuid() == 0:
-            user = {"user": 65534, "group": 65534, "extra_groups": []}
             for path in (base, archive, base / "ml"):
                 os.chown(path, 65534, 65534)
         command = [sys.executable, "-c", TWICE, str(base / "ml"), str(archive)]
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env={"PYTHONPATH": ROOT}, **user)
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env={"PYTHONPATH": ROOT})
         assert done.returncode == 0, done.stderr
         subprocess.run(["chmod", "-R", "u+rwx", place], check=True)
 
 
 ROOT = str(Path(__file__).resolve().parents[2])
 TWICE = """
-import os, sys
+import gzip, os, sys, zlib
 from hvdsm.compose.environment import Paths
 from hvdsm.container import source
+# Root may write everywhere, so root becomes another user, who perhaps cannot read this Python's library.
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
 paths = Paths(sys.argv[1])
 source.fetch(paths, sys.argv[2])
 assert open(paths.code + "/pkg/sub/b.py").read() == "x"
