@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -155,7 +156,7 @@ def credentials_address(environ: Mapping[str, str]) -> Optional[str]:
     if not address:
         return None
     parts = urlsplit(address)
-    near = (parts.hostname or "") in _NEAR or (parts.hostname or "").startswith("127.")
+    near = (parts.hostname or "") in _NEAR or re.fullmatch(r"127(\.\d+){3}", parts.hostname or "")
     if parts.scheme != "https" and not (parts.scheme == "http" and near):
         raise ConfigError(
             "credentials are asked for by https, or by http on this host only", where="AWS_CONTAINER_CREDENTIALS_FULL_URI"

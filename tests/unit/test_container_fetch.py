@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -15,22 +17,29 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from hvdsm.container import objects, signed
-from hvdsm.container.fetch import download, split_uri
+from hvdsm.container.fetch import download, safe_name, split_uri
 from hvdsm.container.objects import object_url
-from hvdsm.container.signed import Credentials, credentials_of, encoded_query
+from hvdsm.container.signed import Credentials, credentials_address, credentials_of
 from hvdsm.errors import ConfigError
 
+ROOT = str(Path(__file__).resolve().parents[2])
 SECRET = "a/secret+key"
-KEYS = ["source.tar.gz", "a b/c+d/é~x-1_2.tar.gz", "deep/er/(1)=&@!.tar.gz"]
+KEYS = ["source.tar.gz", "a b/c+d/é~x-1_2.tar.gz", "deep/er/(1)=&@!.tar.gz", "tree/", "tree/a&b/<1>.py", "tree/c", "tree/d +e"]
+PAGE = 2
 
 
 class Server(ThreadingHTTPServer):
-    """A bucket that looks at signatures; ``seen`` are the requests, ``failing`` how many are answered by 503 first."""
+    """A bucket that looks at signatures; ``seen`` are the requests.
+
+    ``failing`` requests are answered by 503 first, then ``cut`` ones by half an object, and all by a way to ``elsewhere``.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: List[Dict[str, str]] = []
         self.failing = 0
+        self.cut = 0
+        self.elsewhere = ""
         self.region = "us-east-1"
 
     @property
@@ -55,7 +64,15 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(503, b"")
         if not self.signed():
             return self.answer(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>")
+        if self.server.elsewhere:
+            return self.answer(307, b"", location=self.server.elsewhere + self.path)
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        if "list-type" in query:
+            return self.answer(200, listing(query).encode())
         key = path[len("/bucket/") :]
+        if self.server.cut:
+            self.server.cut -= 1
+            return self.answer(200, key.encode(), length=len(key.encode()) + 5)
         return self.answer(200, key.encode()) if key in KEYS else self.answer(404, b"<Error><Code>404</Code></Error>")
 
     do_HEAD = do_GET
@@ -81,17 +98,21 @@ class Handler(BaseHTTPRequestHandler):
         names = self.headers["Authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
         for name in names:
             request.headers[name] = self.headers[name]
-        text = auth.string_to_sign(request, canonical(request, names))
+        text = auth.string_to_sign(request, canonical(request, names, auth))
         return self.headers["Authorization"].endswith("Signature=" + auth.signature(text, request))
 
-    def answer(self, code: int, body: bytes, kind: str = "application/xml", region: str = "") -> None:
+    def answer(
+        self, code: int, body: bytes, kind: str = "application/xml", region: str = "", location: str = "", length: int = -1
+    ) -> None:
         """Send one answer, unless there was one."""
         if getattr(self, "answered", False):
             return
         self.answered = True
         self.send_response(code)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) if length < 0 else length))
+        if location:
+            self.send_header("Location", location)
         if region:
             self.send_header("x-amz-bucket-region", region)
         self.end_headers()
@@ -102,10 +123,23 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def canonical(request: AWSRequest, names: List[str]) -> str:
+def listing(query: Dict[str, str]) -> str:
+    """One page of ListObjectsV2."""
+    keys = [key for key in KEYS if key.startswith(query["prefix"])]
+    start = int(query.get("continuation-token", "0"))
+    page = keys[start : start + PAGE]
+    contents = "".join(f"<Contents><Key>{quote(key, safe='/')}</Key><Size>1</Size></Contents>" for key in page)
+    more = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>" if start + PAGE < len(keys) else ""
+    space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+    truncated = f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated><EncodingType>url</EncodingType>"
+    return f"<ListBucketResult {space}>{truncated}{more}{contents}</ListBucketResult>"
+
+
+def canonical(request: AWSRequest, names: List[str], auth: S3SigV4Auth) -> str:
     """The canonical request as the specification writes it down."""
     headers = "".join(f"{name}:{request.headers[name].strip()}\n" for name in names)
-    path, query = urlsplit(request.url).path, encoded_query(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+    query = auth.canonical_query_string(request)
+    path = urlsplit(request.url).path
     return "\n".join([request.method, path, query, headers, ";".join(names), request.headers["x-amz-content-sha256"]])
 
 
@@ -134,7 +168,7 @@ def environ(server: Server, monkeypatch: pytest.MonkeyPatch) -> Dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KEYS[:3])
 @pytest.mark.parametrize("token", ["", "session/token=="])
 def test_a_signed_request_is_accepted(server: Server, environ: Dict[str, str], tmp_path: Path, key: str, token: str) -> None:
     said: List[str] = []
@@ -213,6 +247,147 @@ def test_boto3_is_used_where_the_image_has_it(server: Server, environ: Dict[str,
 def test_half_an_address_is_refused(uri: str) -> None:
     with pytest.raises(ConfigError, match="needs a bucket and a key"):
         split_uri(uri)
+
+
+@pytest.mark.parametrize("client", ["request", "boto3"])
+@pytest.mark.parametrize("uri", ["s3://bucket/tree", "s3://bucket/tree/"])
+def test_all_below_a_prefix(environ: Dict[str, str], tmp_path: Path, client: str, uri: str) -> None:
+    assert download(uri, str(tmp_path / "x"), {**environ, "HVDSM_S3_CLIENT": client}, lambda _text: None)
+    files = {str(path.relative_to(tmp_path / "x")): path.read_text() for path in (tmp_path / "x").rglob("*") if path.is_file()}
+    assert files == {key[len("tree/") :]: key for key in KEYS if key.startswith("tree/") and key != "tree/"}
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a//x", "", "a/./x"])
+def test_a_key_that_would_lie_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a file's path"):
+        safe_name(name, "s3://bucket/key")
+
+
+def test_half_an_object_is_asked_for_again(
+    server: Server, environ: Dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "FIRST_PAUSE", 0.01)
+    server.cut = 1
+    said: List[str] = []
+    download("s3://bucket/source.tar.gz", str(tmp_path / "x"), {**environ, "HVDSM_S3_CLIENT": "request"}, said.append)
+    assert (tmp_path / "x").read_text() == "source.tar.gz"
+    assert "13 of 18 bytes; trying again" in said[0]
+
+
+def test_a_redirected_request_is_signed_anew(server: Server, environ: Dict[str, str], tmp_path: Path) -> None:
+    with Server() as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        server.elsewhere = other.url
+        download("s3://bucket/source.tar.gz", str(tmp_path / "x"), {**environ, "HVDSM_S3_CLIENT": "request"}, lambda _text: None)
+        other.shutdown()
+    assert (tmp_path / "x").read_text() == "source.tar.gz"
+    assert other.seen[0]["authorization"] != server.seen[0]["authorization"]
+
+
+def test_a_file_that_cannot_be_written_is_no_reason_to_ask_again(environ: Dict[str, str], server: Server) -> None:
+    with pytest.raises(ConfigError, match="/dev/full: No space left"):
+        download("s3://bucket/source.tar.gz", "/dev/full", {**environ, "HVDSM_S3_CLIENT": "request"}, lambda _text: None)
+    assert len(server.seen) == 1
+
+
+AWS = """#!/bin/sh
+echo "$@ [$AWS_DEFAULT_REGION]" >> "$SEEN"
+case "$1 $2 $3" in
+  "s3 cp s3://bucket/here") echo content > "$4" ;;
+  "s3 cp "*) echo "fatal error: An error occurred (404) when calling the HeadObject operation: Key does not exist" >&2; exit 1 ;;
+  *) echo "An error occurred (AccessDenied) when calling the ListObjectsV2 operation" >&2; exit 254 ;;
+esac
+"""
+
+
+def with_aws(tmp_path: Path, text: str) -> Dict[str, str]:
+    """An environment whose aws command is this one."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "aws").write_text(text)
+    (tmp_path / "bin" / "aws").chmod(0o755)
+    return {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "SEEN": str(tmp_path / "seen"), "HVDSM_S3_CLIENT": "aws"}
+
+
+def test_the_aws_command_is_asked_where_there_is_no_boto3(tmp_path: Path) -> None:
+    variables = {**with_aws(tmp_path, AWS), "AWS_ENDPOINT_URL_S3": "http://s3.test/"}
+    title = download("s3://bucket/here", str(tmp_path / "x"), variables, lambda _text: None, "eu-west-1")
+    assert (title, (tmp_path / "x").read_text()) == ("the aws command", "content\n")
+    words = f"s3 cp s3://bucket/here {tmp_path / 'x'} --only-show-errors --endpoint-url http://s3.test [eu-west-1]\n"
+    assert (tmp_path / "seen").read_text() == words
+    with pytest.raises(ConfigError, match=r"there is no such object, .* cannot be listed: .*AccessDenied"):
+        download("s3://bucket/gone", str(tmp_path / "y"), variables, lambda _text: None)
+
+
+def test_an_aws_command_that_does_not_run_is_passed_over(environ: Dict[str, str], tmp_path: Path) -> None:
+    """A version manager puts such commands onto PATH; an image without boto3 is seen by its import that fails."""
+    aws = with_aws(tmp_path, "#!/bin/sh\necho 'aws: command not found' >&2\nexit 127\n")
+    with pytest.raises(ConfigError, match=r"no way to S3: .*command not found"):
+        download("s3://bucket/source.tar.gz", str(tmp_path / "x"), {**environ, **aws}, lambda _text: None)
+    (tmp_path / "boto3.py").write_text("raise ImportError('a broken installation')")
+    lines = [
+        "import os, sys",
+        "from hvdsm.container.fetch import download",
+        f"print(download('s3://bucket/source.tar.gz', {str(tmp_path / 'x')!r}, dict(os.environ), print))",
+    ]
+    variables = {**environ, "PATH": aws["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["a signed request"], done.stderr
+    assert (tmp_path / "x").read_text() == "source.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, None),
+        ({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x"}, "http://169.254.170.2/v2/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "https://any.test/x"}, "https://any.test/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x"}, "http://127.0.0.1:1/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://[fd00:ec2::23]/x"}, "http://[fd00:ec2::23]/x"),
+    ],
+)
+def test_where_credentials_are_asked_for(variables: Dict[str, str], address: Any) -> None:
+    assert credentials_address(variables) == address
+
+
+@pytest.mark.parametrize("uri", ["http://any.test/x", "file:///etc/passwd", "http://127.evil.test/x"])
+def test_credentials_are_not_asked_for_in_the_open(uri: str) -> None:
+    with pytest.raises(ConfigError, match="asked for by https"):
+        credentials_address({"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri})
+
+
+def test_credentials_of_the_shared_file(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("[default]\naws_access_key_id=A\naws_secret_access_key=S%1\n[other]\naws_access_key_id=B\n")
+    variables = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "c")}
+    assert credentials_of(variables) == Credentials("A", "S%1")
+    with pytest.raises(ConfigError, match="no AWS credentials"):
+        credentials_of({**variables, "AWS_PROFILE": "other"})
+
+
+def test_credentials_are_not_shown() -> None:
+    assert "hidden" not in repr(Credentials("A", "hidden", "hidden"))
+
+
+@pytest.mark.parametrize("client", ["request", "boto3"])
+def test_a_stand_in_of_s3_that_others_wrote(tmp_path: Path, client: str) -> None:
+    moto = pytest.importorskip("moto.server", reason="moto[s3,server] is not installed")
+    boto3 = pytest.importorskip("boto3")
+    running = moto.ThreadedMotoServer("127.0.0.1", port=0)
+    running.start()
+    try:
+        url = "http://{}:{}".format(*running.get_host_and_port())
+        keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+        s3 = boto3.client("s3", endpoint_url=url, **keys)
+        s3.create_bucket(Bucket="bucket")
+        for key in KEYS:
+            s3.put_object(Bucket="bucket", Key=key, Body=key.encode())
+        variables = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": url, "HVDSM_S3_CLIENT": client}
+        for key in KEYS[:3]:
+            download(f"s3://bucket/{key}", str(tmp_path / "x"), variables, lambda _text: None)
+            assert (tmp_path / "x").read_text() == key
+        download("s3://bucket/tree", str(tmp_path / "tree"), variables, lambda _text: None)
+        assert (tmp_path / "tree" / "a&b" / "<1>.py").read_text() == "tree/a&b/<1>.py"
+    finally:
+        running.stop()
 
 
 def test_addresses_of_aws() -> None:
