@@ -11,8 +11,10 @@ import json
 import re
 import shutil
 from datetime import datetime, timezone
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, Mapping, Optional, Sequence
 
+from hvdsm.container.fetch import Unusable, run_aws
+from hvdsm.container.objects import Missing
 from hvdsm.container.signed import credentials_of, domain_suffix, encoded_query, open_url, signed_headers
 from hvdsm.errors import ConfigError
 
@@ -23,13 +25,16 @@ _WHERE = "CA_REPOSITORY_ARN"
 _REMEDY = "allow the job's execution role codeartifact:GetAuthorizationToken and sts:GetServiceBearerToken"
 
 
-def index_url(arn: str, environ: Mapping[str, str], say: Callable[..., None]) -> str:
+def index_url(
+    arn: str, environ: Mapping[str, str], say: Callable[..., None], clients: Sequence[str] = ("boto3", "aws", "request")
+) -> str:
     """The address of a repository's package index, with a token in it: a secret.
 
     Args:
         arn: ``arn:aws:codeartifact:REGION:ACCOUNT:repository/DOMAIN/REPOSITORY``.
         environ: the container's environment.
         say: told of what is done.
+        clients: what may ask for the token, the best first.
 
     Raises:
         ConfigError: the name is wrong, or no token can be had.
@@ -43,34 +48,31 @@ def index_url(arn: str, environ: Mapping[str, str], say: Callable[..., None]) ->
         )
     name, region = found.groupdict(), found["region"]
     say(f"packages come from the CodeArtifact repository {name['domain']}/{name['name']}")
-    token = _token(name, environ, say)
+    token = _token(name, environ, say, clients)
     host = f"{name['domain']}-{name['account']}.d.codeartifact.{region}.{domain_suffix(region)}"
     return f"https://aws:{token}@{host}/pypi/{name['name']}/simple/"
 
 
-def _token(name: Mapping[str, str], environ: Mapping[str, str], say: Callable[..., None]) -> str:
-    """By boto3, else by the aws command, else by a signed request."""
-    from hvdsm.container.fetch import Unusable
-
-    ways: List[Callable[[], str]] = [
-        lambda: _by_boto3(name, environ),
-        lambda: _by_command(name, environ, say),
-        lambda: _by_request(name, environ),
-    ]
-    for way in ways:
+def _token(name: Mapping[str, str], environ: Mapping[str, str], say: Callable[..., None], clients: Sequence[str]) -> str:
+    ways: Dict[str, Callable[[], str]] = {
+        "boto3": lambda: _by_boto3(name, environ),
+        "aws": lambda: _by_command(name, environ, say),
+        "request": lambda: _by_request(name, environ),
+    }
+    reason = "no client may ask"
+    for client in clients:
         try:
-            return way()
-        except Unusable:
-            continue
+            return ways[client]()
+        except Unusable as error:
+            reason = str(error)
         except ConfigError as error:
             # Its text says what was refused; no answer with a token is an error.
-            raise ConfigError(f"no token can be had: {error.what}", where=_WHERE, remedy=_REMEDY) from None
-    raise AssertionError("a signed request can always be made")
+            reason = error.what
+            break
+    raise ConfigError(f"no token can be had: {reason}", where=_WHERE, remedy=_REMEDY)
 
 
 def _by_boto3(name: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    from hvdsm.container.fetch import Unusable
-
     try:
         boto3 = importlib.import_module("boto3")
         errors = importlib.import_module("botocore.exceptions")
@@ -93,9 +95,6 @@ def _by_boto3(name: Mapping[str, str], environ: Mapping[str, str]) -> str:
 
 
 def _by_command(name: Mapping[str, str], environ: Mapping[str, str], say: Callable[..., None]) -> str:
-    from hvdsm.container.fetch import Unusable, run_aws
-    from hvdsm.container.objects import Missing
-
     program = shutil.which("aws", path=environ.get("PATH"))
     if program is None:
         raise Unusable("there is no aws command on PATH")

@@ -112,7 +112,7 @@ class RankServer:
             rank = self.ranks.get(int(message["exception"]["rank"]))
             if rank is not None:
                 rank.exception = {key: message["exception"].get(key, "") for key in ("exception", "message", "traceback")}
-            reader.connection.send(b'{"ack": true}\n')
+            _try_send(reader.connection, b'{"ack": true}\n')
 
     def _started(self, reader: _Lines, hello: Event) -> None:
         read, write = os.pipe()
@@ -125,12 +125,16 @@ class RankServer:
         rank = LocalRank(hello, reader.connection, read, label)
         self.ranks[rank.rank] = rank
         answer = {"environment": self._environment, "directory": self._directory, "exported": self.exported}
-        reader.connection.setblocking(True)
-        _send_with_descriptor(reader.connection, json.dumps(answer).encode() + b"\n", write)
-        reader.connection.setblocking(False)
-        os.close(write)
         reader.on_line = lambda message: self._heard(rank, message)
         reader.on_end = lambda: self._vanished(rank)
+        try:
+            reader.connection.setblocking(True)
+            _send_with_descriptor(reader.connection, json.dumps(answer).encode() + b"\n", write)
+            reader.connection.setblocking(False)
+        except OSError:
+            # The wrapper was killed meanwhile; the end of its connection is heard next.
+            reader.connection.setblocking(False)
+        os.close(write)
         if not self._paused:
             self._loop.watch(read, selectors.EVENT_READ, partial(self._read_ready, rank))
         self._on_event({"say": "started", **hello})
@@ -180,20 +184,15 @@ class RankServer:
         """The launcher knows of the failure: the rank may end."""
         connection = self._waiting.pop(rank, None)
         if connection is not None:
-            try:
-                connection.send(b'{"ack": true}\n')
-            except OSError:
-                pass
+            _try_send(connection, b'{"ack": true}\n')
 
     def signal(self, number: int) -> None:
         """Send a signal to every local rank, and to its process group when it is SIGKILL."""
         for rank in self.ranks.values():
             if not rank.ended:
-                try:
-                    rank.connection.send(json.dumps({"signal": number}).encode() + b"\n")
-                except OSError:
-                    if rank.child:
-                        _kill(rank.child, number)
+                sent = _try_send(rank.connection, json.dumps({"signal": number}).encode() + b"\n")
+                if not sent and rank.child:
+                    _kill(rank.child, number)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading the ranks' output: the ranks wait while their lines cannot go on."""
@@ -322,6 +321,15 @@ def _send_with_descriptor(connection: socket.socket, data: bytes, descriptor: in
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
     sent = connection.sendmsg([data], rights)
     connection.sendall(data[sent:])
+
+
+def _try_send(connection: socket.socket, data: bytes) -> bool:
+    """Send a few bytes; False when the other side is gone."""
+    try:
+        connection.send(data)
+    except OSError:
+        return False
+    return True
 
 
 def _kill(pid: int, number: int) -> None:

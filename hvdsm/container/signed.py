@@ -83,8 +83,9 @@ def signed_headers(
 
 
 def encoded_query(pairs: Sequence[Tuple[str, str]]) -> str:
-    """A query string in the form in which it is signed: encoded, then sorted."""
-    return "&".join(sorted(f"{quote(name, safe=_SAFE)}={quote(value, safe=_SAFE)}" for name, value in pairs))
+    """A query string in the form in which it is signed: encoded, then sorted by name and value."""
+    encoded = sorted((quote(name, safe=_SAFE), quote(value, safe=_SAFE)) for name, value in pairs)
+    return "&".join(f"{name}={value}" for name, value in encoded)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -39,6 +39,7 @@ class Server(ThreadingHTTPServer):
         self.seen: List[Dict[str, str]] = []
         self.failing = 0
         self.cut = 0
+        self.objects = {key: key.encode() for key in KEYS}
         self.elsewhere = ""
         self.region = "us-east-1"
 
@@ -70,16 +71,17 @@ class Handler(BaseHTTPRequestHandler):
         if "list-type" in query:
             return self.answer(200, listing(query).encode())
         key = path[len("/bucket/") :]
-        if self.server.cut:
+        body = self.server.objects.get(key)
+        if self.server.cut and body is not None:
             self.server.cut -= 1
-            return self.answer(200, key.encode(), length=len(key.encode()) + 5)
-        return self.answer(200, key.encode()) if key in KEYS else self.answer(404, b"<Error><Code>404</Code></Error>")
+            return self.answer(200, body, length=len(body) + 5)
+        return self.answer(200, body) if body is not None else self.answer(404, b"<Error><Code>404</Code></Error>")
 
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
         """CodeArtifact's one call."""
-        self.server.seen.append({"path": self.path})
+        self.server.seen.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
         self.answer(200, b'{"authorizationToken": "the-token", "expiration": 1}', "application/json")
 
     def signed(self) -> bool:
@@ -147,7 +149,7 @@ def canonical(request: AWSRequest, names: List[str], auth: S3SigV4Auth) -> str:
 def server() -> Iterator[Server]:
     """A running one."""
     with Server() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield running
         running.shutdown()
 
@@ -276,7 +278,7 @@ def test_half_an_object_is_asked_for_again(
 
 def test_a_redirected_request_is_signed_anew(server: Server, environ: Dict[str, str], tmp_path: Path) -> None:
     with Server() as other:
-        threading.Thread(target=other.serve_forever, daemon=True).start()
+        threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
         server.elsewhere = other.url
         download("s3://bucket/source.tar.gz", str(tmp_path / "x"), {**environ, "HVDSM_S3_CLIENT": "request"}, lambda _text: None)
         other.shutdown()

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import json
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterator, List
+from typing import Any, ClassVar, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
+from test_container_fetch import ROOT, SECRET, Server, server, with_aws
 
 from hvdsm.compose.environment import Paths
+from hvdsm.container.codeartifact import index_url
 from hvdsm.container.config import ContainerConfig
-from hvdsm.container.install import pip_environment
+from hvdsm.container.install import failing_requirement, pip_environment, secrets_of, without
 from hvdsm.container.source import bring, command_in, entry_command
 from hvdsm.errors import ConfigError
 from hvdsm.model import Cluster, Distribution, TrainingJob
@@ -41,6 +49,9 @@ class Tokens(BaseHTTPRequestHandler):
 
     def log_message(self, *_words: Any) -> None:
         """Nothing."""
+
+
+__all__ = ["server"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -74,8 +85,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A package index on loopback."""
     root = tmp_path_factory.mktemp("index")
     wheel(root / "simple" / "wanted-thing", "wanted_thing")
+    wheel(root / "simple" / "other-thing", "other_thing")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://user:sesame@127.0.0.1:{server.server_port}/simple/"
         server.shutdown()
 
@@ -211,7 +223,7 @@ def test_codeartifact_gives_the_index_and_its_token_stays_secret(
     (tmp_path / "python").write_text(FAKE_PIP)
     (tmp_path / "python").chmod(0o755)
     with ThreadingHTTPServer(("127.0.0.1", 0), Tokens) as service:
-        threading.Thread(target=service.serve_forever, daemon=True).start()
+        threading.Thread(target=service.serve_forever, args=(0.02,), daemon=True).start()
         for name, value in {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{service.server_port}",
             "AWS_ACCESS_KEY_ID": "A",
@@ -232,7 +244,195 @@ def test_codeartifact_gives_the_index_and_its_token_stays_secret(
     assert "the-token" not in str(error.value) + "".join(log.lines)
 
 
+ARN = "arn:aws:codeartifact:eu-west-1:123456789012:repository/firm/tools"
+URL = "https://aws:the-token@firm-123456789012.d.codeartifact.eu-west-1.amazonaws.com/pypi/tools/simple/"
+
+
+def test_a_token_by_a_signed_request(server: Server) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "AWS_SESSION_TOKEN": "T"}
+    assert index_url(ARN, {**keys, "AWS_ENDPOINT_URL_CODEARTIFACT": server.url}, Log(), clients=["request"]) == URL
+    seen = server.seen[-1]
+    assert seen["path"] == "/v1/authorization-token?domain=firm&domain-owner=123456789012"
+    request = AWSRequest("POST", server.url + seen["path"])
+    for name in ("x-amz-content-sha256", "x-amz-date", "x-amz-security-token"):
+        request.headers[name] = seen[name]
+    request.context["timestamp"] = seen["x-amz-date"]
+    auth = SigV4Auth(BotoCredentials("A", "S", "T"), "codeartifact", "eu-west-1")
+    text = auth.string_to_sign(request, auth.canonical_request(request))
+    assert seen["authorization"].endswith("Signature=" + auth.signature(text, request))
+
+
+def test_a_token_by_the_aws_command(tmp_path: Path) -> None:
+    answer = 'echo \'{"authorizationToken": "the-token"}\'\n'
+    variables = with_aws(tmp_path, '#!/bin/sh\necho "$@" >> "$SEEN"\n' + answer)
+    assert index_url(ARN, variables, Log(), clients=["aws"]) == URL
+    words = "--region eu-west-1 --domain firm --domain-owner 123456789012"
+    assert (tmp_path / "seen").read_text() == f"codeartifact get-authorization-token --output json {words}\n"
+    (tmp_path / "bin" / "aws").write_text("#!/bin/sh\necho 'AccessDeniedException: not you' >&2\nexit 254\n")
+    with pytest.raises(ConfigError, match=r"no token can be had: AccessDeniedException: not you\n.*GetAuthorizationToken"):
+        index_url(ARN, variables, Log(), clients=["aws", "request"])
+
+
+def test_a_repository_in_china() -> None:
+    with pytest.raises(ConfigError, match=r"no token can be had: .*codeartifact.cn-north-1.amazonaws.com.cn"):
+        index_url(
+            "arn:aws-cn:codeartifact:cn-north-1:1:repository/d/r",
+            {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "https_proxy": "http://127.0.0.1:9"},
+            Log(),
+            clients=["request"],
+        )
+
+
+@pytest.fixture(params=["rehearsal", "managed", "read-only", "none of them"])
+def image(request: pytest.FixtureRequest, tmp_path: Path, python: str) -> Tuple[str, str]:
+    """A Python that says of itself what others do, and why nothing may be installed into it."""
+    script = tmp_path / "python"
+    sites = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    facts = {
+        "writable": request.param != "read-only",
+        "managed": request.param == "managed",
+        "sites": sites,
+        "library": f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages",
+    }
+    script.write_text(f'#!/bin/sh\nif [ "$1" = -c ]; then echo \'{json.dumps(facts)}\'; else exec {python} "$@"; fi\n')
+    script.chmod(0o755)
+    return request.param, str(script)
+
+
+def test_what_may_not_be_changed_is_left_as_it_is(
+    tmp_path: Path, environ: Dict[str, str], python: str, image: Tuple[str, str]
+) -> None:
+    why, script = image
+    subprocess.run([python, "-m", "pip", "install", "-q", "wanted-thing"], env=environ, check=True)
+    subprocess.run([python, "-m", "pip", "uninstall", "-qy", "other-thing"], env=environ, check=True)
+    variables = {**environ, "TMPDIR": str(tmp_path), "PIP_TARGET": str(tmp_path / "astray")}
+    if why == "rehearsal":
+        variables["HVDSM_REHEARSAL"] = "1"
+    if why == "none of them":
+        del variables["PIP_TARGET"]
+    log = Log()
+    files = {"train.py": "", "requirements.txt": "wanted-thing\nother-thing\n"}
+    found = bring(config(tmp_path / "ml", "train.py", files), variables, log, script)
+    own = subprocess.run([python, "-c", "import other_thing"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    assert own == (why == "none of them")
+    assert bool(found.python_path) != own
+    if found.python_path:
+        assert any("packages go into" in line for line in log.lines)
+        # What the image has already is not installed again.
+        assert not os.path.exists(f"{found.python_path[0]}/wanted_thing.py")
+        command = "import other_thing, wanted_thing; print(other_thing.WHO)"
+        done = subprocess.run([python, "-c", command], env={"PYTHONPATH": found.python_path[0]}, capture_output=True, check=True)
+        assert done.stdout == b"other_thing\n"
+
+
+def test_the_source_and_its_requirements_are_installed_together(tmp_path: Path, environ: Dict[str, str]) -> None:
+    (tmp_path / "python").write_text('#!/bin/sh\n[ "$1" = -c ] && exit 1\npwd > "$SEEN"\necho "$@" >> "$SEEN"\n')
+    (tmp_path / "python").chmod(0o755)
+    files = {"setup.py": "", "train.py": "", "requirements.txt": "x"}
+    log = Log()
+    found = bring(
+        config(tmp_path / "ml", "train.py", files), {**environ, "SEEN": str(tmp_path / "seen")}, log, str(tmp_path / "python")
+    )
+    assert (tmp_path / "seen").read_text() == f"{tmp_path}/ml/code\n-m pip install . -r requirements.txt\n"
+    assert found.command == [sys.executable, "-m", "train", "-a", "b c"]
+    assert log.lines[-1].startswith("setup.py and requirements.txt installed (")
+
+
+def test_a_program_that_is_not_python_needs_no_requirements(tmp_path: Path, environ: Dict[str, str]) -> None:
+    files = {"tool": "", "requirements.txt": "no-such-thing\n"}
+    assert "./tool" in bring(config(tmp_path, "tool", files), environ, Log(), "/no/python").command
+
+
+def test_a_python_without_pip_says_what_to_do(tmp_path: Path, environ: Dict[str, str]) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    files = {"train.py": "", "requirements.txt": "x\n"}
+    with pytest.raises(ConfigError, match=r"there is no pip in this Python.*\n(?:.*\n)*.*ensurepip"):
+        bring(config(tmp_path / "ml", "train.py", files), environ, Log(), str(tmp_path / "bare" / "bin" / "python"))
+    with pytest.raises(ConfigError, match="/no/python: No such file"):
+        bring(config(tmp_path / "ml", "train.py", files), environ, Log(), "/no/python")
+
+
+@pytest.mark.parametrize(
+    ("line", "requirement"),
+    [
+        ("ERROR: No matching distribution found for torch==99", "torch==99"),
+        ("ERROR: Could not find a version that satisfies the requirement x>2 (from versions: 1)", "x>2"),
+        ("ERROR: Invalid requirement: 'a b c' (from line 1 of requirements.txt)", "a b c"),
+        ("ERROR: Cannot install a==1 and b==2 because these package versions have conflicting dependencies.", "a==1 and b==2"),
+        ("  ERROR: Failed building wheel for horovod", "horovod"),
+        ("ERROR: Failed to build installable wheels for some pyproject.toml based projects (horovod)", "horovod"),
+        ("ERROR: Could not open requirements file: [Errno 2] No such file or directory: 'more.txt'", "more.txt"),
+        ("Successfully installed x", None),
+    ],
+)
+def test_the_requirement_that_pip_complains_of(line: str, requirement: Optional[str]) -> None:
+    assert failing_requirement(["Collecting y", line]) == requirement
+
+
+def test_secrets_of_the_settings_are_masked_however_they_are_written() -> None:
+    variables = {
+        "PIP_EXTRA_INDEX_URL": "https://me:s%2Fecret@a.test/simple https://b.test/simple",
+        "https_proxy": "http://you:word@p.test:1",
+        "OTHER": "https://x:public@c.test",
+    }
+    found = secrets_of(variables)
+    assert set(found) == {"s%2Fecret", "s/ecret", "word"}
+    assert without(found, "error: s/ecret and s%2Fecret at https://q:r@d.test/") == (
+        "error: <masked> and <masked> at https://<masked>@d.test/"
+    )
+
+
 @pytest.mark.parametrize("arn", ["x", "arn:aws:s3:::bucket", "arn:aws:codeartifact:r:1:repository/only"])
 def test_a_wrong_repository_is_refused(arn: str) -> None:
     with pytest.raises(ConfigError, match="is no CodeArtifact repository"):
         pip_environment({"CA_REPOSITORY_ARN": arn}, Log())
+
+
+def test_a_job_whose_source_and_packages_come_over_the_network(tmp_path: Path, environ: Dict[str, str], server: Server) -> None:
+    """All of it in one: S3, pip, a package that the rank imports, the script's own arguments."""
+    script = (
+        "import os, sys, wanted_thing; open(os.environ['SM_MODEL_DIR'] + '/it', 'w').write(wanted_thing.WHO + sys.argv[-1])\n"
+    )
+    (tmp_path / "train it.py").write_text(script)
+    (tmp_path / "requirements.txt").write_text("wanted-thing\n")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name in ("train it.py", "requirements.txt"):
+            tar.add(tmp_path / name, name)
+    server.objects["my source.tar.gz"] = archive.getvalue()
+    base = tmp_path / "ml"
+    (base / "input" / "config").mkdir(parents=True)
+    (base / "code").mkdir()
+    (base / "code" / "wanted_thing.py").write_text("raise SystemExit('stale code shadows the package')")
+    values = {
+        "sagemaker_program": '"train it.py"',
+        "sagemaker_submit_directory": '"s3://bucket/my source.tar.gz"',
+        "text": json.dumps('it\'s\n"é"'),
+    }
+    (base / "input" / "config" / "hyperparameters.json").write_text(json.dumps(values))
+    (base / "input" / "config" / "resourceconfig.json").write_text(json.dumps({"current_host": "a", "hosts": ["a"]}))
+    variables = {
+        "AWS_ACCESS_KEY_ID": "AKID",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_REGION": "us-east-1",
+        "SAGEMAKER_BASE_DIR": str(base),
+        "HVDSM_REHEARSAL": "1",
+        "HVDSM_S3_CLIENT": "request",
+        "TMPDIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "hvdsm.container"],
+        env={**environ, **variables, "PYTHONPATH": ROOT, "LC_ALL": "C.UTF-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    log = done.stdout.decode()
+    assert done.returncode == 0, log
+    assert (base / "model" / "it").read_text() == 'wanted_thingit\'s\n"é"'
+    assert sorted(os.listdir(base / "code")) == ["requirements.txt", "train it.py"]
+    assert (base / "output" / "success").exists()
+    assert "sesame" not in log and SECRET not in log

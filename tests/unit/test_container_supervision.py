@@ -25,10 +25,12 @@ from hvdsm.container.hostenv import too_long
 from hvdsm.container.memory import MemoryCounters, evidence, read_counters
 from hvdsm.container.progress import forget_progress, read_progress
 from hvdsm.container.restarts import Restarts
+from hvdsm.container.same_mpi import compare, installation
 from hvdsm.container.starting import too_many
 from hvdsm.container.watchdog import RankActivity, Watchdog, hang_message
 from hvdsm.container.zombies import reap_orphans
 from hvdsm.errors import MpiError
+from hvdsm.model import MpiImplementation
 
 
 def activity(rank: int, idle: float, step: Optional[int] = None) -> Dict[str, object]:
@@ -332,3 +334,44 @@ def test_an_mpirun_is_asked_for_its_version(tmp_path: Path, said: str, version: 
             probe_mpi(str(program), {"PATH": "/bin:/usr/bin"})
     else:
         assert probe_mpi(str(program), {"PATH": "/bin:/usr/bin"}).version == version
+
+
+def open_mpi(root: Path, name: str, daemon: str = "orted") -> MpiImplementation:
+    """An installation with a library of this name."""
+    for folder in ("bin", "lib"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "bin" / daemon).write_text("#!/bin/sh\n")
+    (root / "bin" / daemon).chmod(0o755)
+    (root / "lib" / name).touch()
+    (root / "lib" / "libmpi.so.40").symlink_to(name)
+    return MpiImplementation(str(root / "bin" / "mpirun"), (5, 0) if daemon == "prted" else (4, 1))
+
+
+@pytest.mark.parametrize(
+    ("here", "warning", "error"),
+    [
+        ("libmpi.so.40.30.8", "", None),
+        ("libmpi.so.40.30.4", "differs a little", None),
+        ("libmpi.so.40.40.7", "", "Open MPI differs between the hosts: libmpi.so.40.30.8 on the launcher, libmpi.so.40.40.7 on"),
+    ],
+)
+def test_open_mpi_of_another_series_is_refused(tmp_path: Path, here: str, warning: str, error: Optional[str]) -> None:
+    told = installation(open_mpi(tmp_path / "launcher", "libmpi.so.40.30.8"))
+    assert told["library"] == "libmpi.so.40.30.8"
+    there = {**told, "daemon": installation(open_mpi(tmp_path / "worker", here))["daemon"]}
+    if error is None:
+        assert warning in compare(there)
+        assert bool(compare(there)) == bool(warning)
+    else:
+        with pytest.raises(MpiError, match=error):
+            compare(there)
+
+
+def test_a_daemon_that_is_not_on_this_host_is_named(tmp_path: Path) -> None:
+    told = installation(open_mpi(tmp_path, "libmpi.so.40.40.7", "prted"))
+    assert compare(told) == ""
+    (tmp_path / "bin" / "prted").unlink()
+    with pytest.raises(MpiError, match="prted: is not on this host, and mpirun starts it here"):
+        compare(told)
+    assert installation(MpiImplementation(str(tmp_path / "wrapper" / "bin" / "mpirun"), (4, 1))) == {"daemon": "", "library": ""}
+    assert compare({"daemon": "", "library": ""}) == ""

@@ -16,7 +16,7 @@ import hvdsm
 from hvdsm import errors
 from hvdsm.cli.app import app
 from hvdsm.cli.launch import command
-from hvdsm.container import config, source
+from hvdsm.container import config, fetch, source
 
 ROOT = Path(hvdsm.__file__).parent.parent
 JOB, README, TROUBLE = ROOT / "docs" / "how-a-job-runs.md", ROOT / "README.md", ROOT / "docs" / "troubleshooting.md"
@@ -37,7 +37,7 @@ def rows(document: Path, heading: str) -> Dict[str, List[str]]:
 
 def test_settings_and_their_defaults() -> None:
     said = rows(JOB, "## Settings of the container program")
-    read = set(re.findall(r"\"(HVDSM_[A-Z_]+)\"", inspect.getsource(config) + inspect.getsource(source)))
+    read = set(re.findall(r"\"(HVDSM_[A-Z_]+)\"", "".join(map(inspect.getsource, (config, source, fetch)))))
     assert set(said) == read
     numbers = [field.default for field in dataclasses.fields(config.Settings) if isinstance(field.default, (int, float))]
     defaults = sorted(float(number) for number in numbers)
