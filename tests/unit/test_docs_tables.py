@@ -37,7 +37,7 @@ def rows(document: Path, heading: str) -> Dict[str, List[str]]:
 
 def test_settings_and_their_defaults() -> None:
     said = rows(JOB, "## Settings of the container program")
-    read = set(re.findall(r"\"(HVDSM_[A-Z_]+)\"", "".join(map(inspect.getsource, (config, source, fetch)))))
+    read = set(re.findall(r"\"(HVDSM_[A-Z0-9_]+)\"", "".join(map(inspect.getsource, (config, source, fetch)))))
     assert set(said) == read
     numbers = [field.default for field in dataclasses.fields(config.Settings) if isinstance(field.default, (int, float))]
     defaults = sorted(float(number) for number in numbers)
