@@ -6,27 +6,25 @@ It is told what to do by messages ``{"do": …}`` and says what happened by mess
 from __future__ import annotations
 
 import os
-import pkgutil
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.compose.environment import HostFacts
 from hvdsm.compose.mpirun import rank_program
 from hvdsm.compose.torchrun import torchrun_command
-from hvdsm.container import source, stacks
+from hvdsm.container import hook, source, stacks
 from hvdsm.container.checkpoints import fingerprint
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.facts import host_facts
-from hvdsm.container.hook import RUNNER
 from hvdsm.container.hostenv import host_environment, too_long, with_hvdsm
 from hvdsm.container.loop import Loop
+from hvdsm.container.processes import end_processes
 from hvdsm.container.rank import is_python
-from hvdsm.container.ranks import RankServer, end_processes
+from hvdsm.container.ranks import RankServer
 from hvdsm.container.roles import Roles
 from hvdsm.container.same_mpi import compare
 from hvdsm.container.ssh import SshServer, free_port, make_keys, write_files
@@ -37,19 +35,9 @@ from hvdsm.model import MPI, NONE
 
 Message = Dict[str, Any]
 SECRET = ("HVDSM_JOB_TOKEN",)
-STACK_SECONDS = 2.0
 # Before the ranks start again; the heartbeat stands still as long.
 ROLES_LEAVE_SECONDS = 2.0
 ACTIVITY_SECONDS = 0.5
-
-
-def write_hook(session: str) -> None:
-    """Put the files into the session that reach Python programs below a shell entry point; see :mod:`hvdsm.container.hook`."""
-    directory = os.path.join(session, "hook")
-    os.mkdir(directory)
-    for name, module in (("sitecustomize.py", "hook.py"), (RUNNER, "script.py")):
-        with open(os.path.join(directory, name), "wb") as file:
-            file.write(pkgutil.get_data("hvdsm.container", module) or b"")
 
 
 class Agent:
@@ -142,7 +130,7 @@ class Agent:
             elif do == "ack" and self.ranks:
                 self.ranks.acknowledge(int(message["rank"]))
             elif do == "stacks":
-                self._dump_stacks()
+                self._ask_for_stacks()
             elif do == "reset":
                 self._reset(int(message["restart"]))
         except HvdsmError as error:
@@ -164,7 +152,7 @@ class Agent:
                 self.say(warning)
         os.mkdir(os.path.join(session, stacks.DIRECTORY))
         if not is_python(self.command):
-            write_hook(session)
+            hook.install(session)
         self.environment = self._host_environment()
         self.ranks = RankServer(
             self.loop,
@@ -264,26 +252,16 @@ class Agent:
         environment = with_hvdsm({**self.environ, **interfaces, "HVDSM_SESSION": self.session})
         self._torchrun.start(command, environment, self.session)
 
-    def _dump_stacks(self) -> None:
-        assert self.session is not None and self.ranks is not None
-        session, ranks = self.session, self.ranks
-        asked, deadline = stacks.ask(session), time.monotonic() + STACK_SECONDS
+    def _ask_for_stacks(self) -> None:
+        if self.ranks is not None and self.session is not None:
+            stacks.dump(self.loop, self.session, self.ranks.children, self._tell_stacks)
 
-        def look(before: Mapping[Tuple[int, int], int]) -> None:
-            now = stacks.written(session, asked)
-            if (asked and all(now.values()) and now == before) or not asked or time.monotonic() > deadline:
-                self._tell_stacks(stacks.collect(session, asked, ranks.children()), dict(ranks.children()))
-            else:
-                self.loop.later(0.1, lambda: look(now))
-
-        look({})
-
-    def _tell_stacks(self, found: Mapping[int, str], children: Mapping[int, int]) -> None:
-        told = []
+    def _tell_stacks(self, found: Mapping[int, str]) -> None:
+        told, children = [], dict(self.ranks.children()) if self.ranks else {}
         for rank, text in sorted(found.items()):
             tag = f"[{self.ranks.label(rank) if self.ranks else rank}] "
             self.emit_lines("".join(f"{tag}stack: {line}\n" for line in text.split("\n")).encode(errors="replace"))
-            told.append({"rank": rank, "text": text, "stopped": stacks.state(children[rank]).startswith("T")})
+            told.append({"rank": rank, "text": text, "stopped": stacks.state(children.get(rank, 0)).startswith("T")})
         self.emit({"say": "stacks", "ranks": told, "run": self._restart})
 
     def _reset(self, restart: int) -> None:

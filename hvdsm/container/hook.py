@@ -62,5 +62,16 @@ def _next_sitecustomize(directory: str) -> None:
         sys.path[:] = [*sys.path, *(entry for entry in kept if entry not in sys.path)]
 
 
+def install(session: str) -> None:
+    """Put a copy of this file, and of the one that runs programs, into a job's session directory."""
+    import pkgutil
+
+    directory = os.path.join(session, "hook")
+    os.mkdir(directory)
+    for name, module in (("sitecustomize.py", "hook.py"), (RUNNER, "script.py")):
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(pkgutil.get_data("hvdsm.container", module) or b"")
+
+
 if __name__ == "sitecustomize" and os.environ.get("HVDSM_BELOW_SHELL"):
     main(os.path.dirname(os.path.abspath(__file__)))

@@ -10,6 +10,7 @@ from hvdsm.compose.failure import headline
 from hvdsm.container.agent import Agent, Message
 from hvdsm.container.alone import LINGER, absent_text, own_setup
 from hvdsm.container.attempt import Attempt
+from hvdsm.container.brake import Brake
 from hvdsm.container.conductor import Ledger, launch_failure, role_failure
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.gathering import Gathering
@@ -26,7 +27,6 @@ from hvdsm.model.outcome import KIND_TIMEOUT, RankFailure
 
 MASTER_PORT = 7777
 LEAVE_SECONDS = 2.0
-RESUME_SECONDS = 0.02
 JOIN_AFTER_FAILURE = 60.0
 
 
@@ -42,7 +42,10 @@ class Launcher:
         self.distribution = config.job.distribution
         self.started = time.monotonic()
         self.outcome: Optional[JobOutcome] = None
-        self.agent = Agent(loop, config, settings, environ, emit=self._from_own_host, emit_lines=self._lines, say=output.say)
+        self._brake = Brake(loop, output, self._hold)
+        self.agent = Agent(
+            loop, config, settings, environ, emit=self._from_own_host, emit_lines=self._brake.write, say=output.say
+        )
         self.gathering = Gathering(
             loop,
             config.cluster,
@@ -50,14 +53,14 @@ class Launcher:
             output.say,
             on_joined=self._joined,
             on_message=self._from,
-            on_lines=self._lines,
+            on_lines=self._brake.write,
             on_lost=self._lost,
         )
         self._mpirun = Starter(loop, "mpirun", output.say)
         self._starting = Starting(config, settings, self.agent)
         self._ready: Dict[str, Message] = {}
         self._restarts = Restarts(config.job.supervision.max_restarts)
-        self._finished = self._held = False
+        self._finished = False
         self._tell_late = False
         self._before: Optional[Attempt] = None
         self.attempt = self._new_attempt(0)
@@ -217,22 +220,8 @@ class Launcher:
             self.output.say(f"warning: {ledger.warnings[-1]}")
             self.attempt.finish_if_over()
 
-    def _lines(self, lines: bytes) -> None:
-        self.output.write(lines)
-        if self.output.full and not self._held:
-            self._held = True
-            self._hold(True)
-            self.loop.later(RESUME_SECONDS, self._resume)
-
-    def _resume(self) -> None:
-        """Ranks wait until half of what was too much is in the log."""
-        if self.output.roomy:
-            self._held = False
-            self._hold(False)
-        else:
-            self.loop.later(RESUME_SECONDS, self._resume)
-
     def _hold(self, paused: bool) -> None:
+        """Let ranks of all hosts wait, or go on."""
         self.gathering.pause(paused)
         self.agent.pause(paused)
 

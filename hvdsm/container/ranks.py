@@ -6,7 +6,6 @@ mpirun's daemon, or this program itself.
 
 from __future__ import annotations
 
-import array
 import fcntl
 import json
 import os
@@ -15,14 +14,15 @@ import signal
 import socket
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.container.loop import Loop
 from hvdsm.container.memory import evidence, read_counters
+from hvdsm.container.processes import kill
 from hvdsm.container.progress import forget_progress, read_progress
 from hvdsm.container.relay import LineTagger
+from hvdsm.container.unix import Event, JsonLines, send_with_descriptor, try_send
 
-Event = Dict[str, Any]
 PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 20
 
@@ -97,11 +97,11 @@ class RankServer:
         except OSError:
             return
         connection.setblocking(False)
-        reader = _Lines(self._loop, connection)
+        reader = JsonLines(self._loop, connection)
         reader.on_line = lambda message: self._first(reader, message)
         reader.on_end = lambda: None
 
-    def _first(self, reader: _Lines, message: Event) -> None:
+    def _first(self, reader: JsonLines, message: Event) -> None:
         if "hello" in message:
             self._started(reader, message["hello"])
         elif "failure" in message:
@@ -112,9 +112,9 @@ class RankServer:
             rank = self.ranks.get(int(message["exception"]["rank"]))
             if rank is not None:
                 rank.exception = {key: message["exception"].get(key, "") for key in ("exception", "message", "traceback")}
-            _try_send(reader.connection, b'{"ack": true}\n')
+            try_send(reader.connection, b'{"ack": true}\n')
 
-    def _started(self, reader: _Lines, hello: Event) -> None:
+    def _started(self, reader: JsonLines, hello: Event) -> None:
         read, write = os.pipe()
         try:
             fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), PIPE_BYTES)
@@ -129,7 +129,7 @@ class RankServer:
         reader.on_end = lambda: self._vanished(rank)
         try:
             reader.connection.setblocking(True)
-            _send_with_descriptor(reader.connection, json.dumps(answer).encode() + b"\n", write)
+            send_with_descriptor(reader.connection, json.dumps(answer).encode() + b"\n", write)
             reader.connection.setblocking(False)
         except OSError:
             # The wrapper was killed meanwhile; the end of its connection is heard next.
@@ -160,7 +160,7 @@ class RankServer:
             rank.ended = True
             self._drain(rank)
             if rank.child:
-                _kill(rank.child, signal.SIGKILL)
+                kill(rank.child, signal.SIGKILL)
             self._on_event(
                 {
                     "say": "exited",
@@ -184,15 +184,15 @@ class RankServer:
         """The launcher knows of the failure: the rank may end."""
         connection = self._waiting.pop(rank, None)
         if connection is not None:
-            _try_send(connection, b'{"ack": true}\n')
+            try_send(connection, b'{"ack": true}\n')
 
     def signal(self, number: int) -> None:
         """Send a signal to every local rank, and to its process group when it is SIGKILL."""
         for rank in self.ranks.values():
             if not rank.ended:
-                sent = _try_send(rank.connection, json.dumps({"signal": number}).encode() + b"\n")
+                sent = try_send(rank.connection, json.dumps({"signal": number}).encode() + b"\n")
                 if not sent and rank.child:
-                    _kill(rank.child, number)
+                    kill(rank.child, number)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading the ranks' output: the ranks wait while their lines cannot go on."""
@@ -283,80 +283,3 @@ class RankServer:
         self._socket.close()
         for rank in self.ranks.values():
             self._drain(rank)
-
-
-class _Lines:
-    """JSON lines from a unix socket."""
-
-    def __init__(self, loop: Loop, connection: socket.socket) -> None:
-        self.connection = connection
-        self.on_line: Callable[[Event], None] = lambda _message: None
-        self.on_end: Callable[[], None] = lambda: None
-        self._loop = loop
-        self._buffer = b""
-        loop.watch(connection, selectors.EVENT_READ, self._ready)
-
-    def _ready(self, _events: int) -> None:
-        try:
-            data = self.connection.recv(1 << 18)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        self._buffer += data
-        while b"\n" in self._buffer:
-            line, self._buffer = self._buffer.split(b"\n", 1)
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            self.on_line(message)
-        if not data:
-            self._loop.unwatch(self.connection)
-            self.connection.close()
-            self.on_end()
-
-
-def _send_with_descriptor(connection: socket.socket, data: bytes, descriptor: int) -> None:
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-    sent = connection.sendmsg([data], rights)
-    connection.sendall(data[sent:])
-
-
-def _try_send(connection: socket.socket, data: bytes) -> bool:
-    """Send a few bytes; False when the other side is gone."""
-    try:
-        connection.send(data)
-    except OSError:
-        return False
-    return True
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
-
-
-def processes_of(session: str) -> List[int]:
-    """Processes of this job on this host by their environment, this one excepted; daemons that ranks left behind too."""
-    mark = f"HVDSM_SESSION={session}".encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                with open(f"/proc/{name}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0"):
-                        found.append(int(name))
-            except OSError:
-                continue
-    return found
-
-
-def end_processes(session: str) -> int:
-    """Kill whatever of the job is left on this host; returns how many there were."""
-    left = processes_of(session) if os.path.isdir("/proc/self") else []
-    for pid in left:
-        _kill(pid, signal.SIGKILL)
-    return len(left)

@@ -9,11 +9,12 @@ import shutil
 import signal
 import socket
 import subprocess
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Mapping, Sequence, Tuple
 
 from hvdsm.compose import ssh as text
 from hvdsm.container.facts import sshd_path
 from hvdsm.container.loop import Loop
+from hvdsm.container.processes import descendants, kill
 from hvdsm.errors import SshError
 
 INSTALL = "install it in the image: RUN apt-get update && apt-get install -y openssh-server openssh-client"
@@ -161,25 +162,6 @@ class SshServer:
             below = descendants(self.process.pid)
             self.process.kill()
             for pid in below:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+                kill(pid, signal.SIGKILL)
             self.process.wait()
         self.process.stderr.close()
-
-
-def descendants(pid: int) -> List[int]:
-    """The processes below a process, by ``/proc``; none where there is no ``/proc``."""
-    parents: Dict[int, int] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                    parents[int(name)] = int(file.read().rsplit(")", 1)[1].split()[1])
-            except (OSError, IndexError, ValueError):
-                continue
-    found = [pid]
-    for parent in found:
-        found += [child for child, above in parents.items() if above == parent]
-    return found[1:]

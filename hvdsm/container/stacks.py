@@ -8,12 +8,38 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Dict, Iterable, List, Tuple
+import time
+from typing import Callable, Dict, Iterable, List, Mapping, Tuple
+
+from hvdsm.container.loop import Loop
 
 # Not SIGUSR1 and SIGUSR2, which mpirun forwards and training libraries use.
 STACK_SIGNAL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2)) + (9 if hasattr(signal, "SIGRTMIN") else 0)
 DIRECTORY = "stacks"
+STACK_SECONDS = 2.0
+LOOK_SECONDS = 0.1
 _RUNNERS = ("hvdsm/container/script.py", "/hvdsm_script.py", "<frozen runpy>", "/runpy.py")
+
+
+def dump(loop: Loop, session: str, children: Callable[[], List[Tuple[int, int]]], done: Callable[[Dict[int, str]], None]) -> None:
+    """Ask all ranks of this host, wait until they have answered (two seconds at most), and give their stacks by rank.
+
+    Args:
+        loop: the loop.
+        session: the session directory.
+        children: tells (rank, process id of its program) of the ranks that run.
+        done: gets what :func:`collect` finds.
+    """
+    asked, deadline = ask(session), time.monotonic() + STACK_SECONDS
+
+    def look(before: Mapping[Tuple[int, int], int]) -> None:
+        now = written(session, asked)
+        if (asked and all(now.values()) and now == before) or not asked or time.monotonic() > deadline:
+            done(collect(session, asked, children()))
+        else:
+            loop.later(LOOK_SECONDS, lambda: look(now))
+
+    look({})
 
 
 def ask(session: str) -> Dict[Tuple[int, int], int]:
