@@ -126,6 +126,7 @@ class Agent:
             elif do == "torchrun":
                 self._run_torchrun(message)
             elif do == "signal" and self.ranks:
+                self._torchrun.quieten()
                 self.ranks.signal(int(message["signal"]))
             elif do == "ack" and self.ranks:
                 self.ranks.acknowledge(int(message["rank"]))

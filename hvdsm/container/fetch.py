@@ -12,8 +12,8 @@ import time
 from typing import Any, Callable, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from hvdsm.compose.mask import mask_text
-from hvdsm.container.objects import Missing, Progress, SignedStore, endpoint_of, refused
-from hvdsm.container.signed import region_of
+from hvdsm.container.objects import ATTEMPTS, Missing, Progress, SignedStore, endpoint_of, refused, unreachable
+from hvdsm.container.signed import NO_CREDENTIALS, region_of
 from hvdsm.errors import ConfigError
 
 Say = Callable[[str], None]
@@ -43,7 +43,7 @@ class BotoStore:
 
     title = "boto3"
 
-    def __init__(self, environ: Mapping[str, str], region: Optional[str]) -> None:
+    def __init__(self, environ: Mapping[str, str], region: Optional[str], attempts: int = ATTEMPTS) -> None:
         try:
             boto3 = importlib.import_module("boto3")
             config = importlib.import_module("botocore.config").Config
@@ -53,6 +53,7 @@ class BotoStore:
         except Exception as error:
             raise Unusable(f"boto3 cannot be imported ({error!r})") from None
         self._answers, self._errors = errors.ClientError, (errors.BotoCoreError, transfer_errors.Boto3Error)
+        self._anonymous = (errors.NoCredentialsError, errors.PartialCredentialsError, errors.CredentialRetrievalError)
         endpoint = endpoint_of(environ)
         style = {"addressing_style": "path" if endpoint else "auto"}
         try:
@@ -65,7 +66,7 @@ class BotoStore:
                 "s3",
                 region_name=region_of(environ, region) or session.region_name or "us-east-1",
                 endpoint_url=endpoint,
-                config=config(retries={"mode": "standard", "max_attempts": 6}, s3=style),
+                config=config(retries={"mode": "standard", "max_attempts": attempts}, s3=style),
             )
         except self._errors as error:
             raise ConfigError(str(error), where="boto3", remedy=_REMEDY) from None
@@ -84,9 +85,9 @@ class BotoStore:
         except self._answers as error:
             if _code(error) in ("404", "NoSuchKey"):
                 raise Missing(key) from None
-            raise _refused(error, f"s3://{bucket}/{key}") from None
+            raise self._failed(error, f"s3://{bucket}/{key}") from None
         except self._errors as error:
-            raise _refused(error, f"s3://{bucket}/{key}") from None
+            raise self._failed(error, f"s3://{bucket}/{key}") from None
 
     def keys(self, bucket: str, prefix: str) -> List[str]:
         """All keys that begin so."""
@@ -94,15 +95,19 @@ class BotoStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         except (self._answers, *self._errors) as error:
-            raise _refused(error, f"s3://{bucket}/{prefix}") from None
+            raise self._failed(error, f"s3://{bucket}/{prefix}") from None
+
+    def _failed(self, error: Any, where: str) -> ConfigError:
+        said = mask_text(str(error))
+        if isinstance(error, self._anonymous):
+            return ConfigError(f"there are no AWS credentials: {said}", where=where, remedy=NO_CREDENTIALS)
+        # boto3's own errors around an answer have its name in their text only.
+        code = _code(error) or ("AccessDenied" if re.search(r"AccessDenied|\(403\)", said) else "")
+        return refused(where, code, said) if code else unreachable(where, said)
 
 
 def _code(error: Any) -> str:
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-
-
-def _refused(error: Any, where: str) -> ConfigError:
-    return refused(where, _code(error), mask_text(str(error)))
 
 
 class CommandStore:
@@ -146,7 +151,7 @@ def run_aws(program: str, words: Sequence[str], environ: Mapping[str, str], wher
         Missing: it says that there is no such object.
         ConfigError: it fails in another way.
     """
-    started = time.monotonic()
+    started, pause = time.monotonic(), PATIENCE
     try:
         process = subprocess.Popen(
             [program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
@@ -155,10 +160,11 @@ def run_aws(program: str, words: Sequence[str], environ: Mapping[str, str], wher
         raise Unusable(f"{program}: {error.strerror}") from None
     while True:
         try:
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=pause)
             break
         except subprocess.TimeoutExpired:
             say(f"{where}: the aws command is at work for {time.monotonic() - started:.0f} s")
+            pause = 5 * PATIENCE
         except BaseException:
             process.kill()
             process.communicate()
@@ -207,6 +213,7 @@ def download(uri: str, target: str, environ: Mapping[str, str], say: Say, region
             started = time.monotonic()
             try:
                 store = make()
+                say(f"fetching {uri} by {store.title}")
                 size = _download(store, bucket, key, target, say)
             except Unusable as error:
                 reasons.append(str(error))

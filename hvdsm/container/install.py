@@ -41,6 +41,8 @@ _BAD = (
 _NETWORK = re.compile(
     r"NewConnectionError|name resolution|ConnectTimeout|ReadTimeout|Connection refused|Network is unreachable|SSLError|ProxyError"
 )
+# The user and password of an address, who may have an @ of their own.
+_USER = re.compile(r"(?<=://)[^/\s\"'?#]+(?=@)")
 # What leads pip out of the directory that it shall install into.
 _MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON")
 # Run by the Python that is installed into, which may be another than this one.
@@ -257,7 +259,7 @@ def without(secrets: Sequence[str], line: str) -> str:
     """A line without these secrets, and without what looks like one."""
     for secret in secrets:
         line = line.replace(secret, MASK)
-    return mask_text(line)
+    return mask_text(_USER.sub(MASK, line))
 
 
 def pip_environment(environ: Mapping[str, str], say: Say) -> Dict[str, str]:

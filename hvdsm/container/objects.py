@@ -130,13 +130,13 @@ class SignedStore:
                     return read(answer)
             except urllib.error.HTTPError as error:
                 code, message, region = _said(error)
+                reason = f"HTTP {error.code} {code}".rstrip() + (f": {message}" if message else "")
                 if region and region != self._region and error.code in (301, 307, 400):
                     self._region = region
                     continue
                 if error.code in (302, 307) and error.headers.get("Location"):
                     redirected = error.headers["Location"]
                     continue
-                reason = f"HTTP {error.code} {code}".rstrip() + (f": {message}" if message else "")
                 if error.code == 404 and code != "NoSuchBucket":
                     raise Missing(where) from None
                 if error.code < 500 and error.code != 429 and code not in _PASSING:
@@ -147,11 +147,7 @@ class SignedStore:
                 pause = FIRST_PAUSE * 2**attempt
                 self._say(f"{where}: {reason}; trying again in {pause:g} s")
                 self._wait(pause)
-        raise ConfigError(
-            f"cannot be had: {reason}",
-            where=where,
-            remedy=f"check the network's way to {urlsplit(url).netloc} (in a VPC without internet: an S3 gateway endpoint)",
-        )
+        raise unreachable(where, reason, urlsplit(url).netloc)
 
 
 class _Writing:
@@ -189,6 +185,15 @@ def _said(error: urllib.error.HTTPError) -> Tuple[str, str, Optional[str]]:
     code, message, region = (re.search(f"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message", "Region"))
     named = error.headers.get("x-amz-bucket-region") or (region[1] if region else None)
     return code[1] if code else "", message[1] if message else "", named
+
+
+def unreachable(where: str, reason: str, server: str = "S3") -> ConfigError:
+    """The error for a server that gives no answer, or none that can be used."""
+    return ConfigError(
+        f"cannot be had: {reason}",
+        where=where,
+        remedy=f"check the network's way to {server} (in a VPC without internet: an S3 gateway endpoint)",
+    )
 
 
 def refused(where: str, code: str, reason: str) -> ConfigError:

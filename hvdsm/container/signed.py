@@ -11,6 +11,7 @@ import json
 import os
 import re
 import ssl
+import time
 import urllib.error
 import urllib.request
 from configparser import ConfigParser, Error
@@ -27,6 +28,13 @@ _NEAR = ("localhost", "::1", "169.254.170.2", "169.254.170.23", "fd00:ec2::23")
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 TIMEOUT = 60.0
 _SAFE = "-_.~"
+NO_CREDENTIALS = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; "
+    "in SageMaker the job's execution role gives them"
+)
+# Times that the platform is asked for credentials, and seconds between two of them.
+CREDENTIAL_ATTEMPTS = 3
+CREDENTIAL_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -136,12 +144,7 @@ def credentials_of(environ: Mapping[str, str]) -> Credentials:
     address = credentials_address(environ)
     found = _offered(address, environ) if address else _from_file(environ)
     if found is None:
-        raise ConfigError(
-            "there are no AWS credentials",
-            where="the container's environment",
-            remedy="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; "
-            "in SageMaker the job's execution role gives them",
-        )
+        raise ConfigError("there are no AWS credentials", where="the container's environment", remedy=NO_CREDENTIALS)
     return found
 
 
@@ -171,8 +174,7 @@ def _offered(address: str, environ: Mapping[str, str]) -> Credentials:
         if environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
             with open(environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"], encoding="utf-8") as file:
                 secret = file.read().strip()
-        with open_url(environ, address, {"Authorization": secret} if secret else {}, timeout=10, direct=True) as response:
-            found = json.loads(response.read(1 << 20))
+        found = json.loads(_ask(address, {"Authorization": secret} if secret else {}, environ))
         return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found.get("Token") or "")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -180,6 +182,20 @@ def _offered(address: str, environ: Mapping[str, str]) -> Credentials:
             where=urlsplit(address).netloc,
             remedy="check AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI; on SageMaker, that the job has an execution role",
         ) from None
+
+
+def _ask(address: str, headers: Mapping[str, str], environ: Mapping[str, str]) -> bytes:
+    """The platform's answer; it is asked again when it is busy, or not there yet."""
+    for attempt in range(CREDENTIAL_ATTEMPTS):
+        try:
+            with open_url(environ, address, headers, timeout=10, direct=True) as response:
+                return bytes(response.read(1 << 20))
+        except OSError as error:
+            passing = not isinstance(error, urllib.error.HTTPError) or error.code >= 500 or error.code == 429
+            if not passing or attempt + 1 == CREDENTIAL_ATTEMPTS:
+                raise
+        time.sleep(CREDENTIAL_PAUSE)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _from_file(environ: Mapping[str, str]) -> Optional[Credentials]:

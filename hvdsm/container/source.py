@@ -21,6 +21,7 @@ from hvdsm.errors import ConfigError
 
 # Not source: what tools leave beside it, and environments that can be huge.
 IGNORED = shutil.ignore_patterns(".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.egg-info")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _LONGEST = 3000
 
 
@@ -109,6 +110,12 @@ def fetch(paths: Paths, submit_directory: Optional[str], named: Optional[str] = 
             shutil.copytree(path, paths.code, dirs_exist_ok=True, ignore=IGNORED, symlinks=True)
         elif tarfile.is_tarfile(path):
             unpack(path, paths.code)
+        elif path.endswith(ARCHIVES):
+            raise ConfigError(
+                f"is no tar archive, though its name says so ({os.path.getsize(path)} bytes)",
+                where=f"sagemaker_submit_directory {named or path}",
+                remedy="make it again: tar -czf source.tar.gz -C SOURCE_DIRECTORY .",
+            )
         else:
             shutil.copy2(path, os.path.join(paths.code, os.path.basename(path)))
     except (OSError, EOFError, zlib.error, tarfile.TarError, shutil.Error) as error:
@@ -223,7 +230,12 @@ def entry_command(paths: Paths, program: str, arguments: Sequence[str]) -> List[
                 remedy="put the program itself into the source",
             )
         if not os.access(path, os.X_OK):
-            os.chmod(path, os.stat(path).st_mode | 0o111)
+            try:
+                os.chmod(path, os.stat(path).st_mode | 0o111)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot be made executable: {error.strerror}", where=path, remedy=f"chmod +x {program} in the source"
+                ) from None
     return command
 
 

@@ -92,6 +92,10 @@ class Starter:
             self._say(data.decode(errors="backslashreplace"), f"{self.name}: ")
         return True
 
+    def quieten(self) -> None:
+        """The ranks are being ended: what it says of that is no news."""
+        self._quiet = True
+
     def terminate(self) -> None:
         """The run is over: end it if it has not ended; what it says of that is no news."""
         self._quiet = True

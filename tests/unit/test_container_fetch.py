@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -15,11 +16,12 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
+from hypothesis import example, given, settings, strategies
 
 from hvdsm.container import objects, signed
-from hvdsm.container.fetch import download, safe_name, split_uri
+from hvdsm.container.fetch import BotoStore, download, safe_name, split_uri
 from hvdsm.container.objects import object_url
-from hvdsm.container.signed import Credentials, credentials_address, credentials_of
+from hvdsm.container.signed import Credentials, credentials_address, credentials_of, signed_headers
 from hvdsm.errors import ConfigError
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -31,7 +33,8 @@ PAGE = 2
 class Server(ThreadingHTTPServer):
     """A bucket that looks at signatures; ``seen`` are the requests.
 
-    ``failing`` requests are answered by 503 first, then ``cut`` ones by half an object, and all by a way to ``elsewhere``.
+    ``failing`` requests are answered by 503 first, then ``cut`` ones by half an object, and all by a way to ``elsewhere``;
+    ``late`` requests for credentials are answered by 503.
     """
 
     def __init__(self) -> None:
@@ -39,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.seen: List[Dict[str, str]] = []
         self.failing = 0
         self.cut = 0
+        self.late = 0
         self.objects = {key: key.encode() for key in KEYS}
         self.elsewhere = ""
         self.region = "us-east-1"
@@ -57,6 +61,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.seen.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
         path = unquote(urlsplit(self.path).path)
+        if path == "/credentials" and self.server.late:
+            self.server.late -= 1
+            return self.answer(503, b"")
         if path == "/credentials":
             found = {"AccessKeyId": "AKID", "SecretAccessKey": SECRET, "Token": "session"}
             return self.answer(200, json.dumps(found).encode())
@@ -178,6 +185,7 @@ def test_a_signed_request_is_accepted(server: Server, environ: Dict[str, str], t
     assert download(f"s3://bucket/{key}", str(tmp_path / "x"), variables, said.append) == "a signed request"
     assert (tmp_path / "x").read_text() == key
     assert server.seen[-1].get("x-amz-security-token", "") == token
+    assert said[0] == f"fetching s3://bucket/{key} by a signed request"
     assert "MB in" in said[-1]
 
 
@@ -216,6 +224,69 @@ def test_the_credentials_of_this_host_are_asked_for(monkeypatch: pytest.MonkeyPa
     assert found == Credentials("AKID", SECRET, "session")
     with pytest.raises(ConfigError, match="cannot be read"):
         credentials_of({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/nothing-here"})
+
+
+def test_a_platform_that_is_late_with_credentials_is_asked_again(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    monkeypatch.setattr(signed, "CREDENTIAL_PAUSE", 0.01)
+    variables = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url + "/credentials"}
+    server.late = 2
+    assert credentials_of(variables).access_key == "AKID"
+    server.late = 9
+    with pytest.raises(ConfigError, match=r"cannot be read: .*503"):
+        credentials_of(variables)
+    assert server.late == 6
+
+
+def test_a_role_that_offers_nothing_is_said_without_what_it_offers(server: Server) -> None:
+    with pytest.raises(ConfigError) as error:
+        credentials_of(
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url + "/none", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "bearer"}
+        )
+    assert "execution role" in str(error.value)
+    assert "bearer" not in str(error.value)
+
+
+def test_boto3_without_credentials_or_server(environ: Dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = {**environ, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "HVDSM_S3_CLIENT": "boto3"}
+    with pytest.raises(ConfigError, match=r"cannot be had: Could not connect(?:.*\n)*.*network's way to S3"):
+        BotoStore(closed, None, attempts=1).keys("bucket", "tree")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name, value in {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    variables = {"AWS_ENDPOINT_URL_S3": environ["AWS_ENDPOINT_URL"], "HVDSM_S3_CLIENT": "boto3"}
+    with pytest.raises(ConfigError, match=r"there are no AWS credentials(?:.*\n)*.*execution role"):
+        download("s3://bucket/source.tar.gz", str(tmp_path / "x"), variables, lambda _text: None)
+
+
+def test_boto3_with_a_wrong_key_is_refused(environ: Dict[str, str], tmp_path: Path) -> None:
+    variables = {**environ, "AWS_SECRET_ACCESS_KEY": "wrong-secret", "HVDSM_S3_CLIENT": "boto3"}
+    with pytest.raises(
+        ConfigError, match=r"s3://bucket/source\.tar\.gz: the role may not read it(?:.*\n)*.*s3:GetObject"
+    ) as error:
+        download("s3://bucket/source.tar.gz", str(tmp_path / "x"), variables, lambda _text: None)
+    assert "wrong-secret" not in str(error.value)
+
+
+@given(
+    key=strategies.text(strategies.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=30)
+)
+@example("a b+c~d/é/%20%/(1)*'!$&=;:@,?#[]\\\n")
+@example("/a//b/")
+@settings(max_examples=150, deadline=None)
+def test_any_key_is_signed_as_botocore_signs_it(key: str) -> None:
+    url = object_url("bucket", key, "eu-west-1")
+    when = datetime(2024, 2, 29, 23, 59, 59, tzinfo=timezone.utc)
+    ours = signed_headers("GET", url, Credentials("AKID", SECRET, "token=="), "eu-west-1", "s3", when)
+    request = AWSRequest("GET", url)
+    request.context["timestamp"] = ours["x-amz-date"]
+    request.headers["x-amz-content-sha256"] = ours["x-amz-content-sha256"]
+    request.headers["x-amz-date"] = ours["x-amz-date"]
+    request.headers["x-amz-security-token"] = "token=="
+    auth = S3SigV4Auth(BotoCredentials("AKID", SECRET, "token=="), "s3", "eu-west-1")
+    request.context["client_config"] = None
+    text = auth.string_to_sign(request, auth.canonical_request(request))
+    assert ours["authorization"].endswith("Signature=" + auth.signature(text, request))
 
 
 def test_another_region_is_followed(server: Server, environ: Dict[str, str], tmp_path: Path) -> None:
@@ -273,7 +344,7 @@ def test_half_an_object_is_asked_for_again(
     said: List[str] = []
     download("s3://bucket/source.tar.gz", str(tmp_path / "x"), {**environ, "HVDSM_S3_CLIENT": "request"}, said.append)
     assert (tmp_path / "x").read_text() == "source.tar.gz"
-    assert "13 of 18 bytes; trying again" in said[0]
+    assert "13 of 18 bytes; trying again" in said[1]
 
 
 def test_a_redirected_request_is_signed_anew(server: Server, environ: Dict[str, str], tmp_path: Path) -> None:

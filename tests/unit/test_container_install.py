@@ -379,6 +379,7 @@ def test_secrets_of_the_settings_are_masked_however_they_are_written() -> None:
     }
     found = secrets_of(variables)
     assert set(found) == {"s%2Fecret", "s/ecret", "word"}
+    assert without((), "Looking at https://me:p@ss:w@rd@d.test/x@1") == "Looking at https://<masked>@d.test/x@1"
     assert without(found, "error: s/ecret and s%2Fecret at https://q:r@d.test/") == (
         "error: <masked> and <masked> at https://<masked>@d.test/"
     )

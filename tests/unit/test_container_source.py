@@ -170,6 +170,31 @@ def test_a_damaged_tarball_is_named(tmp_path: Path, paths: Paths) -> None:
     assert str(broken) in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>no such page</html>", b"\x1f\x8b\x08"])
+def test_what_is_named_an_archive_but_is_none_is_said(tmp_path: Path, paths: Paths, content: bytes) -> None:
+    (tmp_path / "s.tar.gz").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"s3://b/s\.tar\.gz: ") as caught:
+        source.fetch(paths, str(tmp_path / "s.tar.gz"), named="s3://b/s.tar.gz")
+    assert os.listdir(paths.code) == []
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_program_that_another_user_owns_says_what_to_do() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.makedirs(place + "/ml/code")
+        Path(place, "ml", "code", "tool").write_text("")
+        subprocess.run(["chmod", "-R", "a+rX", place], check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", FOREIGN, place + "/ml"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": ROOT},
+        )
+        assert "ml/code/tool: cannot be made executable: Operation not permitted\n  try: chmod +x tool" in done.stdout
+
+
 def test_read_only_directories_can_be_filled_and_replaced_by_an_ordinary_user() -> None:
     def fill(tar: tarfile.TarFile) -> None:
         add(tar, "pkg", type=tarfile.DIRTYPE, mode=0o555)
@@ -191,6 +216,19 @@ def test_read_only_directories_can_be_filled_and_replaced_by_an_ordinary_user() 
 
 
 ROOT = str(Path(__file__).resolve().parents[2])
+FOREIGN = """
+import os, sys
+from hvdsm.compose.environment import Paths
+from hvdsm.container import source
+from hvdsm.errors import ConfigError
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    source.entry_command(Paths(sys.argv[1]), "tool", [])
+except ConfigError as error:
+    print(error)
+"""
 TWICE = """
 import gzip, os, sys, zlib
 from hvdsm.compose.environment import Paths
