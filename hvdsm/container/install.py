@@ -7,6 +7,7 @@ import json
 import os
 import re
 import selectors
+import shutil
 import subprocess
 import tempfile
 import time
@@ -103,8 +104,19 @@ def install(directory: str, package: bool, environ: Mapping[str, str], say: Say,
     if target.search:
         settings = {name: value for name, value in settings.items() if name not in _MISLEADING}
         settings["PIP_USER"] = "0"
-    run_pip(target.python, words, directory, settings, say, " and ".join(parts))
+    try:
+        run_pip(target.python, words, directory, settings, say, " and ".join(parts))
+    except BaseException:
+        for made in made_for(target.search):
+            shutil.rmtree(made, ignore_errors=True)
+        raise
     return target.search
+
+
+def made_for(search: Sequence[str]) -> Tuple[str, ...]:
+    """The directories that :func:`install` made for what it returned; whoever called it removes them after the job."""
+    # It is a virtual environment: lib/pythonX.Y/site-packages is below it.
+    return tuple(os.path.normpath(os.path.join(directory, "..", "..", "..")) for directory in search)
 
 
 def _target(python: str, environ: Mapping[str, str], say: Say) -> _Target:

@@ -27,10 +27,17 @@ _LONGEST = 3000
 
 @dataclass(frozen=True)
 class Prepared:
-    """The source in its place: the command of its entry point, and further directories to import from."""
+    """The source in its place: the command of its entry point, and further directories to import from.
+
+    Attributes:
+        command: program and arguments.
+        python_path: directories that the ranks search after the code directory.
+        temporary: directories that were made for this job, to be removed when it has ended.
+    """
 
     command: List[str]
     python_path: Tuple[str, ...] = ()
+    temporary: Tuple[str, ...] = ()
 
 
 def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[..., None], python: str) -> Prepared:
@@ -62,9 +69,10 @@ def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[...
     # A shell entry point installs for itself, and any other program that is not Python has no use for requirements.
     needed = package or (command[0] == sys.executable and os.path.isfile(os.path.join(paths.code, "requirements.txt")))
     if needed and not packages and not job.program.endswith(".sh"):
-        from hvdsm.container.install import install
+        from hvdsm.container.install import install, made_for
 
         search = install(paths.code, package, environ, say, python)
+        return Prepared(command, search, made_for(search))
     return Prepared(command, search)
 
 

@@ -173,4 +173,4 @@ def test_a_stopped_job_keeps_model_and_checkpoints(tmp_path: Path) -> None:
     assert (done.code, done.outcome["status"], done.outcome["interruptions"]) == (130, "Stopped", 0), seen.decode()
     assert os.listdir(done.results / "model") == ["m"] and (tmp_path / "ck" / "1").read_text() == "9"
     # One grace is named, by the program that keeps to it.
-    assert seen.count(b"10 s") == 1 and b" 5 s" not in seen
+    assert seen.count(b" 10 s") == 1 and b" 5 s" not in seen

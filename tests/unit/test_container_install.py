@@ -150,6 +150,15 @@ def test_a_requirement_that_is_not_there_is_named(tmp_path: Path, environ: Dict[
     assert "sesame" not in text + "".join(log.lines)
 
 
+def test_nothing_is_left_of_packages_that_cannot_be_installed(tmp_path: Path, environ: Dict[str, str], python: str) -> None:
+    variables = {**environ, "HVDSM_REHEARSAL": "1", "TMPDIR": str(tmp_path)}
+    with pytest.raises(ConfigError, match="it cannot find no-such-thing"):
+        bring(
+            config(tmp_path / "ml", "train.py", {"train.py": "", "requirements.txt": "no-such-thing\n"}), variables, Log(), python
+        )
+    assert os.listdir(tmp_path) == ["ml"]
+
+
 def test_packages_that_are_there_already_are_only_found(tmp_path: Path, environ: Dict[str, str]) -> None:
     variables = {**environ, "HVDSM_PACKAGES": "/opt/packages"}
     found = bring(
@@ -318,6 +327,8 @@ def test_what_may_not_be_changed_is_left_as_it_is(
     own = subprocess.run([python, "-c", "import other_thing"], stderr=subprocess.DEVNULL, check=False).returncode == 0
     assert own == (why == "none of them")
     assert bool(found.python_path) != own
+    assert [str(made) for made in tmp_path.glob("hvdsm-packages-*")] == list(found.temporary)
+    assert len(found.temporary) == len(found.python_path)
     if found.python_path:
         assert any("packages go into" in line for line in log.lines)
         # What the image has already is not installed again.
