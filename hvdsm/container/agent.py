@@ -74,6 +74,7 @@ class Agent:
         self.ranks: Optional[RankServer] = None
         self.sshd: Optional[SshServer] = None
         self._python_path: Tuple[str, ...] = ()
+        self._temporary: Tuple[str, ...] = ()
         self._setup: Message = {}
         self._restart = 0
         self._spawned: List[subprocess.Popen[bytes]] = []
@@ -105,7 +106,7 @@ class Agent:
         for directory in (paths.code, paths.model, paths.output_data):
             os.makedirs(directory, exist_ok=True)
         prepared = source.bring(self.config, {**self.environ, "HVDSM_SESSION": self.session}, self.say, sys.executable)
-        self.command, self._python_path = prepared.command, prepared.python_path
+        self.command, self._python_path, self._temporary = prepared.command, prepared.python_path, prepared.temporary
         announcement: Message = {"host": self.host, "slots": self.facts.slots, "port": 0, "host_key": "", "client_key": ""}
         announcement["accelerators"] = self.facts.num_gpus or self.facts.num_neurons
         if job.distribution.kind == MPI and self.in_distribution and len(self.config.cluster.distribution_hosts) > 1:
@@ -326,4 +327,5 @@ class Agent:
             self._torchrun.close()
             for process in self._spawned:
                 process.wait()
-            shutil.rmtree(self.session, ignore_errors=True)
+            for directory in (self.session, *self._temporary):
+                shutil.rmtree(directory, ignore_errors=True)

@@ -17,7 +17,7 @@ import urllib.request
 from configparser import ConfigParser, Error
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from hvdsm.errors import ConfigError
@@ -184,7 +184,9 @@ def _offered(address: str, environ: Mapping[str, str]) -> Credentials:
         ) from None
 
 
-def _ask(address: str, headers: Mapping[str, str], environ: Mapping[str, str]) -> bytes:
+def _ask(
+    address: str, headers: Mapping[str, str], environ: Mapping[str, str], wait: Callable[[float], None] = time.sleep
+) -> bytes:
     """The platform's answer; it is asked again when it is busy, or not there yet."""
     for attempt in range(CREDENTIAL_ATTEMPTS):
         try:
@@ -194,7 +196,7 @@ def _ask(address: str, headers: Mapping[str, str], environ: Mapping[str, str]) -
             passing = not isinstance(error, urllib.error.HTTPError) or error.code >= 500 or error.code == 429
             if not passing or attempt + 1 == CREDENTIAL_ATTEMPTS:
                 raise
-        time.sleep(CREDENTIAL_PAUSE)
+        wait(CREDENTIAL_PAUSE)
     raise AssertionError("the last attempt returns or raises")
 
 
