@@ -146,8 +146,12 @@ def test_a_stop_during_an_interruption_is_a_stop(tmp_path: Path) -> None:
     program = RUNNING.replace("sys.exit(0)", "None") + "\nwhile True: time.sleep(600)"
     made = run(tmp_path, program, interrupt_after=0.001)
 
+    heard = [0]
+
     def on_output(shown: bytes) -> None:
-        if shown.count(b"saving") in (2, 4):
+        # A host may be interrupted before it can handle it: one that says so is enough, twice.
+        if shown.count(b"saving") > heard[-1] and len(heard) < 3:
+            heard.append(shown.count(b"saving"))
             made.stop(signal.SIGINT)
 
     _, said = drive(made, on_output)
