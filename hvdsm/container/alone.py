@@ -90,8 +90,9 @@ class Alone:
         self._attempt.stop(grace)
 
     def _over(self) -> None:
-        ended_well = not self._attempt.ledger.failures and not self._attempt.ledger.stopping
-        self._loop.later(LINGER if ended_well and not self.given_up else 0.0, self._leave)
+        # A failure too is waited with: it is the launcher's to end the other hosts for it, or to start all ranks again.
+        at_once = self._attempt.ledger.stopping or self.given_up
+        self._loop.later(0.0 if at_once else LINGER, self._leave)
 
     def _leave(self) -> None:
         if not self._taken_over:
