@@ -29,6 +29,10 @@ _CONSEQUENCE = re.compile(
     re.IGNORECASE,
 )
 
+# Before the remedy that a message of hvdsm's brings itself (HvdsmError.__str__).
+_REMEDY = "\n  try: "
+# What is said of packages begins with the files that ask for them.
+_PACKAGES = re.compile(r"(setup\.py|pyproject\.toml|requirements\.txt)(?: and requirements\.txt)?: ")
 # Exceptions that only say that another program failed.
 _OPAQUE = re.compile(r"CalledProcessError|SystemExit|ChildFailedError")
 
@@ -98,9 +102,11 @@ def _hint(failure: RankFailure) -> str:
 def toolkit_class(failure: RankFailure) -> str:
     """The name that the SageMaker Training Toolkit gives such a failure, for those who match on it; empty where it has none.
 
-    A rank's failure, a hang, and what mpirun or torchrun ended with is ``ExecuteUserScriptError``; what is wrong with packages
-    ``InstallRequirementsError`` or ``InstallModuleError``; a framework's module that cannot be had ``ImportModuleError``; what
-    is wrong with configuration or source ``ClientError``.
+    A rank's failure, a hang, the end of a process beside the ranks, and what mpirun or torchrun ended with are
+    ``ExecuteUserScriptError``; what is wrong with packages ``InstallRequirementsError``, or ``InstallModuleError`` where the
+    source is a package itself, with requirements or without; a framework's module that cannot be had ``ImportModuleError``;
+    what else is wrong with configuration or source (exit code 78) ``ClientError``.  A lost host, a deadline before ranks ran, a
+    stop and a defect of hvdsm have no such name.  Source: ``errors.py`` and ``modules.py`` of sagemaker-training 5.1.
     """
     if failure.kind in (KIND_EXCEPTION, KIND_EXIT, KIND_SIGNAL, KIND_HANG, KIND_ROLE):
         return "ExecuteUserScriptError"
@@ -113,11 +119,9 @@ def toolkit_class(failure: RankFailure) -> str:
         return ""
     if re.search(r"SAGEMAKER_TRAINING_MODULE=.{0,300}: the module ", text):
         return "ImportModuleError"
-    if re.search(r"\bpip\b", text):
-        if "requirements.txt" in text:
-            return "InstallRequirementsError"
-        if "setup.py" in text or "pyproject.toml" in text:
-            return "InstallModuleError"
+    packages = _PACKAGES.match(text)
+    if packages:
+        return "InstallRequirementsError" if packages[1] == "requirements.txt" else "InstallModuleError"
     return "ClientError"
 
 
@@ -131,7 +135,7 @@ def explanation(failure: RankFailure) -> List[str]:
     warning = nccl_warning(failure.output_tail) if "nccl" in f"{said}{failure.traceback}".lower() else ""
     if warning:
         lines.append(warning)
-    finding = None if "\n  try: " in failure.message else _finding(failure, said)
+    finding = None if _REMEDY in failure.message else _finding(failure, said)
     if finding is not None:
         lines += [f"cause: {finding.cause}", f"try: {finding.remedy}"]
     return lines
@@ -152,9 +156,9 @@ def _finding(failure: RankFailure, said: str) -> Optional[Finding]:
 def failure_text(failure: RankFailure) -> str:
     """The text of ``output/failure``.
 
-    It begins with who and what; then evidence, cause and remedy where they are known, the end of the traceback (or of the
-    rank's output), and the toolkit's name for it, all within the first 1,024 characters; the whole text comes after them when
-    it is longer.
+    It begins with who and what; then evidence, cause and remedy where they are known (or the remedy that the message brings),
+    the end of the traceback (or of the rank's output), and the toolkit's name for it, all within the first 1,024 characters;
+    the whole text comes after them when it is longer.
     """
     failure = _writable(failure)
     head, name, known = headline(failure), toolkit_class(failure), explanation(failure)
@@ -163,9 +167,10 @@ def failure_text(failure: RankFailure) -> str:
     whole = "\n".join([head, *known, *([detail] if detail else []), *last]) + "\n"
     if len(whole) <= REASON_LENGTH:
         return whole
-    shown = [_shortened(line, EVIDENCE_LENGTH) for line in known]
+    what, mark, remedy = head.rpartition(_REMEDY)
+    shown = [_shortened(line, EVIDENCE_LENGTH) for line in (*known, *([mark.strip("\n") + remedy] if mark else []))]
     room = REASON_LENGTH - sum(len(line) + 1 for line in (*shown, *last)) - 1
-    start = _shortened(head, min(400, room - DETAIL_LENGTH) if detail else room)
+    start = _shortened(what if mark else head, min(400, room - DETAIL_LENGTH) if detail else room)
     end = [tail(detail, room - len(start) - 1)] if detail else []
     parts: List[str] = ["\n".join([start, *shown, *end, *last]), "", "whole report:", head]
     parts += [line for line in known if line not in shown]

@@ -29,7 +29,7 @@ RUNTIME = (
         "cuda-memory",
         "CUDA out of memory",
         r"CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|OOM when allocating tensor"
-        r"|CUDA_ERROR_OUT_OF_MEMORY",
+        r"|CUDA_ERROR_OUT_OF_MEMORY|Cuda failure (?:\d{1,4} )?'out of memory'",
         "the GPU's memory does not hold model and batch; two ranks may share one GPU",
         "make the batch smaller, use the GPU of the local rank, at most one process for each GPU",
     ),
@@ -37,9 +37,17 @@ RUNTIME = (
         "shared-memory",
         "DataLoader worker … is killed by signal: Bus error",
         r"signal: Bus error|killed by SIGBUS|^Bus error|insufficient shared memory \(shm\)"
+        r"|(?:failed to extend|creating shared memory segment) [^\n]{0,200}nccl-|Call to posix_fallocate failed"
         r"|unable to (?:write to|open|mmap|resize) .{0,300}(?:/dev/shm|/torch_)",
         "the shared memory of the container (/dev/shm) is full, or, rarely, a mapped file was cut short",
         "use fewer data loader workers, or give the container more of it (--shm-size)",
+    ),
+    (
+        "locked-memory",
+        "Call to ibv_… failed with error Cannot allocate memory",
+        r"ibv_\w{1,40}(?:\(\))? failed[^\n]{0,60}Cannot allocate memory|set max locked memory \(ulimit -l\)",
+        "the container may lock too little memory for RDMA; the host's memory is not full",
+        "raise the limit of locked memory to unlimited (ulimit -l, or --ulimit memlock=-1 of Docker)",
     ),
     (
         "host-memory",
@@ -59,14 +67,14 @@ RUNTIME = (
     (
         "open-files",
         "Too many open files",
-        r"Too many open files",
+        r"Too many open files|system limit exceeded on number of pipes",
         "a process reached its limit of open files, often by many data loader workers",
         "use fewer workers, torch.multiprocessing.set_sharing_strategy('file_system'), or a higher ulimit -n",
     ),
     (
         "threads",
         "can't start new thread",
-        r"can't start new thread|pthread_create (?:failed|: Resource temporarily)",
+        r"can't start new thread|pthread_create (?:failed|: Resource temporarily)|system limit exceeded on number of processes",
         "the limit of processes and threads of the container is reached",
         "set OMP_NUM_THREADS, use fewer workers, or raise the limit",
     ),
@@ -113,6 +121,13 @@ RUNTIME = (
         r"|libcuda\.so\.1: cannot open",
         "the image's CUDA is newer than the instance's driver, or there is no GPU",
         "take an image for that driver, a GPU instance, or a build for CPUs",
+    ),
+    (
+        "duplicate-gpu",
+        "Duplicate GPU detected : rank … and rank …",
+        r"Duplicate GPU detected",
+        "two ranks of a host use the same GPU, which NCCL refuses",
+        "choose the device by the local rank, at most one process for each GPU",
     ),
     (
         "gpu-ordinal",

@@ -14,7 +14,7 @@ OWN = (
     (
         "host-lost",
         "the host was lost: …",
-        r"the (?:host|launcher) was lost: ",
+        r"the (?:host|launcher) was lost(?:: | while the job ran)",
         "a host ended or its network broke while ranks ran: a reclaimed spot instance, a kernel out of memory, a dead link",
         "look at that host's log and memory; resume from checkpoints, on spot capacity with a checkpoint path",
     ),
@@ -123,9 +123,16 @@ START = (
         "see `mpirun --help all` of that version; --dry-run shows the whole command",
     ),
     (
+        "working-directory",
+        "could not change to the specified working directory",
+        r"could not\s{1,3}(?:change to|find|access)\s{1,3}the specified working directory",
+        "the directory that mpirun shall start ranks in is not on every host",
+        "leave -wdir out of the custom MPI options, or name a directory that all images have",
+    ),
+    (
         "program-not-found",
         "mpirun was unable to find the specified executable file",
-        r"was unable to (?:find|launch) the specified (?:executable|application)",
+        r"was unable to find the specified executable|could not\s{1,3}access\s{1,3}(?:or execute )?an executable",
         "the program or Python that mpirun shall start is not at this path on every host",
         "use the same image on all hosts; name the entry point relative to the source",
     ),

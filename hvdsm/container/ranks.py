@@ -76,6 +76,7 @@ class RankServer:
         self._on_event = on_event
         self._on_lines = on_lines
         self.ranks: Dict[int, LocalRank] = {}
+        self._readers: List[JsonLines] = []
         self._waiting: Dict[int, socket.socket] = {}
         self._paused = False
         self.exported: List[str] = []
@@ -98,8 +99,15 @@ class RankServer:
             return
         connection.setblocking(False)
         reader = JsonLines(self._loop, connection)
+        self._readers.append(reader)
         reader.on_line = lambda message: self._first(reader, message)
         reader.on_end = lambda: None
+
+    def _accept_all(self) -> None:
+        count = -1
+        while count < len(self._readers):
+            count = len(self._readers)
+            self._accept(selectors.EVENT_READ)
 
     def _first(self, reader: JsonLines, message: Event) -> None:
         if "hello" in message:
@@ -260,7 +268,12 @@ class RankServer:
         return self._host if self._plain else f"{rank},{self._host}"
 
     def reset(self, environment: Mapping[str, str]) -> None:
-        """Forget the ranks of the run that is over; the next ones get this environment."""
+        """Forget the ranks of the run that is over, whose processes have been ended; the next ones get this environment."""
+        # One that was just beginning would be taken for a rank of the next run, and its end for a failure there.
+        self._accept_all()
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
         for rank in self.ranks.values():
             self._drain(rank)
             if rank.pipe >= 0:

@@ -24,6 +24,11 @@ class JsonLines:
         self._buffer = b""
         loop.watch(connection, selectors.EVENT_READ, self._ready)
 
+    def close(self) -> None:
+        """Stop listening to it, without calling back."""
+        self._loop.unwatch(self.connection)
+        self.connection.close()
+
     def _ready(self, _events: int) -> None:
         try:
             data = self.connection.recv(1 << 18)
@@ -40,8 +45,7 @@ class JsonLines:
                 continue
             self.on_line(message)
         if not data:
-            self._loop.unwatch(self.connection)
-            self.connection.close()
+            self.close()
             self.on_end()
 
 

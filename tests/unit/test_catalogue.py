@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import hvdsm
 from hvdsm.compose.catalogue import LOOKED_AT, Finding, catalogue, nccl_warning, recognise
 from hvdsm.compose.failure import REASON_LENGTH, explanation, failure_text, toolkit_class
+from hvdsm.container.install import install
+from hvdsm.errors import ConfigError
 from hvdsm.model import RankFailure
 
 PAGE = Path(hvdsm.__file__).parent.parent / "docs" / "troubleshooting.md"
@@ -51,6 +53,14 @@ def test_a_real_message_is_recognised(name: str, text: str) -> None:
         "[Errno 2] No such file or directory: 'notes.txt'",
         "Timed out waiting for the printer",
         "OSError: [Errno 5] Input/output error",
+        "Killed 3 stale jobs",
+        "line 12: 34 Killedeer were counted",
+        "duplicate GPU kernels were merged",
+        "DataLoader worker 3 has started",
+        "Allocated 512 MiB of memory",
+        "could not access the web page",
+        "only 3 of the ranks report metrics",
+        "given up: 3 runs in a row ended without a new checkpoint file and without a greater step",
     ],
 )
 def test_ordinary_words_are_not(text: str) -> None:
@@ -64,6 +74,32 @@ def test_what_names_a_cause_goes_before_what_follows_from_it() -> None:
         getattr(recognise("Horovod has been shut down.", "ModuleNotFoundError: No module named 'mpi4py'"), "id", "")
         == "no-mpi4py"
     )
+
+
+@pytest.mark.parametrize(
+    ("specific", "general"),
+    [
+        ("shared-memory", "disk-full"),
+        ("locked-memory", "host-memory"),
+        ("duplicate-gpu", "nccl-system"),
+        ("working-directory", "started-no-rank"),
+        ("open-files", "started-no-rank"),
+        ("daemon-connection", "daemons-not-started"),
+        ("killed", "launcher-gave-up"),
+        ("killed", "child-failed"),
+        ("host-memory", "killed"),
+        ("shared-memory", "data-loader"),
+        ("no-module", "mpi-abort"),
+        ("publickey", "daemon-connection"),
+        ("disk-full", "defect"),
+        ("host-memory", "role-ended"),
+    ],
+)
+def test_the_entry_that_says_more_goes_first(specific: str, general: str) -> None:
+    """As real logs have them: both in one text, in either order."""
+    both = [TEXTS[specific][0], TEXTS[general][0]]
+    assert getattr(recognise("\n".join(both)), "id", None) == specific
+    assert getattr(recognise("\n".join(reversed(both))), "id", None) == specific
 
 
 @given(st.lists(st.text(max_size=300), max_size=3))
@@ -109,6 +145,25 @@ def test_the_page_lists_every_entry() -> None:
     missing = [row(finding) for finding in catalogue() if row(finding) not in text]
     assert not missing, "docs/troubleshooting.md lacks:\n" + "\n".join(missing)
     assert text.count("\n| `") == len(catalogue())
+
+
+def documented(heading: str) -> List[str]:
+    """hvdsm's own messages below a heading of the page: headings, and those named by ``Also``."""
+    part = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.findall(r"^### `(.+)`$", part, re.MULTILINE)
+    for sentence in re.findall(r"Also ((?:`[^`]+`(?:, )?)+)", part):
+        found += re.findall(r"`([^`]+)`", sentence)
+    return found
+
+
+@pytest.mark.parametrize("message", documented("While ranks run"))
+def test_a_documented_failure_of_a_running_job_is_recognised(message: str) -> None:
+    """Before ranks run, messages bring a remedy of their own."""
+    # The first says it in its own line; the second is a warning beside the failure of the last run.
+    if message.startswith(("killed by", "given up:")):
+        assert recognise(message) is None
+    else:
+        assert recognise(message.replace("…", "7")) is not None
 
 
 PLACE: Dict[str, Any] = {"host": "algo-2", "rank": 3, "local_rank": 1}
@@ -175,6 +230,18 @@ def test_a_message_with_its_own_remedy_gets_no_other() -> None:
     assert "cause:" not in failure_text(RankFailure("launch", said + " No space left on device", 78, host="algo-1"))
 
 
+def test_a_remedy_of_its_own_is_within_what_the_service_shows() -> None:
+    lines = "".join(f"\n  pip's line {n}, {'w' * 90}" for n in range(30))
+    said = f"requirements.txt: pip ended with exit code 1{lines}\n  try: check the network's way to the index"
+    for output in ("", "the launcher's last lines\n" * 100):
+        text = failure_text(RankFailure("launch", said, 78, host="algo-1", output_tail=output))
+        reason = text[:REASON_LENGTH]
+        assert reason.startswith("algo-1: requirements.txt: pip ended with exit code 1\n")
+        assert "\n  try: check the network's way to the index\n" in reason
+        assert "\nInstallRequirementsError: ExitCode 78\n" in reason
+        assert said in text
+
+
 def test_all_that_is_known_leaves_room_for_the_end_of_the_traceback() -> None:
     output = "NCCL WARN " + "w" * 5000 + "\n"
     message = "unhandled system error, NCCL " + "m" * 5000
@@ -218,6 +285,16 @@ def test_the_written_text_keeps_its_end_within_the_limit(message: str, traceback
             "ImportModuleError",
             RankFailure("launch", "SAGEMAKER_TRAINING_MODULE=mine:main: the module mine is not in this image", 78),
         ),
+        (
+            "ExecuteUserScriptError",
+            RankFailure("role", "the process server ended with exit code 3 before the ranks had ended", 3),
+        ),
+        # A package with requirements is one installation, and the toolkit's `modules.install` names it after the package.
+        ("InstallModuleError", RankFailure("launch", "setup.py and requirements.txt: pip ended with exit code 1", 78)),
+        ("InstallModuleError", RankFailure("launch", "pyproject.toml: pip ended with exit code 1\n  -r requirements.txt", 78)),
+        ("InstallRequirementsError", RankFailure("launch", "requirements.txt: there is no pip in this Python, python3", 78)),
+        ("ClientError", RankFailure("launch", "CA_REPOSITORY_ARN: no token can be had\n  try: pip, requirements.txt", 78)),
+        ("", RankFailure("launch", "a defect of hvdsm: KeyError: 'rank'", 1)),
         ("ClientError", RankFailure("launch", "SAGEMAKER_TRAINING_MODULE=mine: is not MODULE:FUNCTION", 78)),
         ("ClientError", RankFailure("launch", "a pipeline's setup.py is not in the source", 78)),
         ("", RankFailure("launch", "stopped before the launcher was joined", 143)),
@@ -226,6 +303,29 @@ def test_the_written_text_keeps_its_end_within_the_limit(message: str, traceback
 )
 def test_more_names_of_the_toolkit(name: str, found: RankFailure) -> None:
     assert toolkit_class(found) == name
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["requirements.txt"], "InstallRequirementsError"),
+        (["setup.py"], "InstallModuleError"),
+        (["pyproject.toml"], "InstallModuleError"),
+        (["setup.py", "requirements.txt"], "InstallModuleError"),
+    ],
+)
+def test_what_the_installation_says_has_the_name_of_the_toolkit(files: List[str], name: str, tmp_path: Path) -> None:
+    """The words are those of the container program, with a Python whose pip says much and fails."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nfor n in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '%0200d\\n' $n; done\nexit 1\n")
+    python.chmod(0o755)
+    for file in files:
+        (tmp_path / file).write_text("")
+    with pytest.raises(ConfigError) as raised:
+        install(str(tmp_path), files != ["requirements.txt"], {}, lambda *_words: None, str(python))
+    reason = failure_text(RankFailure("launch", str(raised.value), raised.value.exit_code, host="algo-1"))[:REASON_LENGTH]
+    assert f"\n{name}: ExitCode 78\n" in reason
+    assert "\n  try: correct what pip names" in reason
 
 
 CLASSES: Dict[str, RankFailure] = {
