@@ -1,32 +1,74 @@
 """The Python interface: what ``hvdsm.launch`` and the command line have in common.
 
-Works in a notebook: output is live, interrupting the kernel stops the job.
+Works in a notebook: output is live, interrupting the kernel stops a job on this machine, and leaves one in the cloud.
 """
 
 from __future__ import annotations
 
-import datetime
-import os
+import dataclasses
+import difflib
 import signal
 import sys
-import threading
-from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, TextIO
+from typing import TYPE_CHECKING, Any, Dict, Literal, Mapping, Optional, Sequence, TextIO, Tuple, Union, overload
 
 from hvdsm.backends.display import Display
 from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
+from hvdsm.backends.making import (
+    DEFAULT_OUTPUT,
+    change_request,
+    checkpoint_uri,
+    data_uri,
+    locate_script,
+    make_request,
+)
+from hvdsm.backends.signals import stopping_signals
+from hvdsm.compose.cloud import CloudOptions
 from hvdsm.compose.options import parse_options
-from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, LaunchOptions, build_request, changed_request, file_uri
-from hvdsm.errors import ConfigError, UsageError
+from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
+from hvdsm.errors import UsageError
 from hvdsm.model import MPI, JobOutcome
 
-DEFAULT_OUTPUT = "hvdsm-out"
+if TYPE_CHECKING:
+    from hvdsm.backends.sagemaker import TrainingJobHandle
+
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_OUTPUT",
+    "checkpoint_uri",
+    "cloud_options",
+    "data_uri",
+    "distribution",
+    "execute",
+    "launch",
+    "locate_script",
+    "make_request",
+    "stopping_signals",
+]
+
+LOCAL = "local"
+SAGEMAKER = "sagemaker"
+BACKENDS = (LOCAL, SAGEMAKER)
+# Fields of SageMakerOptions that arguments of `launch` give.
+_CLOUD_ONLY = ("aws_profile", "s3_prefix", "container_program", "vpc_stack", "stop_on_interrupt", "prices", "interval")
+
+
+@overload
+def launch(
+    script: Optional[str] = ..., args: Sequence[str] = ..., *, backend: Literal["local"] = ..., **options: Any
+) -> JobOutcome: ...
+
+
+@overload
+def launch(
+    script: Optional[str] = ..., args: Sequence[str] = ..., *, backend: Literal["sagemaker"], **options: Any
+) -> TrainingJobHandle: ...
 
 
 def launch(
     script: Optional[str] = None,
     args: Sequence[str] = (),
     *,
+    backend: str = LOCAL,
     instance_count: int = 1,
     processes_per_host: Optional[int] = None,
     custom_mpi_options: str = "",
@@ -52,12 +94,16 @@ def launch(
     stop_grace: Optional[float] = None,
     hang_timeout: Optional[float] = None,
     max_restarts: Optional[int] = None,
-) -> JobOutcome:
-    """Run a training script on hosts of this machine as a SageMaker training job would run it.
+    settings: Sequence[str] = (),
+    wait: bool = False,
+    **cloud: Any,
+) -> Union[JobOutcome, TrainingJobHandle]:
+    """Run a training script on hosts of this machine as a SageMaker training job would run it, or as one in SageMaker.
 
     Args:
         script: the training script; with ``source_dir`` relative to it.
         args: words that the script gets verbatim after the arguments made of hyperparameters.
+        backend: ``local`` or ``sagemaker``.
         instance_count: number of hosts.
         processes_per_host: ranks on each host; by default its GPUs, else 1.
         custom_mpi_options: further options of mpirun, quoted as in a shell; they win over hvdsm's own.
@@ -69,32 +115,51 @@ def launch(
         max_run: time limit in seconds.
         output: directory under which the results go, in ``JOB-NAME/``.
         request: a CreateTrainingJob request instead of a script; ``channels``, ``env``, ``hyperparameters``, ``job_name``,
-            ``max_run``, ``checkpoint``, ``hang_timeout`` and ``max_restarts`` change it for this run.
-        s3_root: directory that stands for S3: ``s3://bucket/key`` is ``s3_root/bucket/key``.
+            ``max_run``, ``checkpoint``, ``hang_timeout``, ``max_restarts`` and the fields of ``cloud`` change it for this run.
+        s3_root: directory that stands for S3: ``s3://bucket/key`` is ``s3_root/bucket/key``; local only.
         distribution: ``mpi``, ``torch_distributed`` or ``none``.
-        mpirun: path of mpirun; the first on PATH by default.
-        hosts: ``namespaces`` (emulated hosts), ``single`` (this machine as the only host) or ``auto``.
-        instance_type: type that the hosts are told to be of.
-        region: AWS region that the job is told.
-        delay_ms: one-way network delay between hosts, milliseconds.
-        mbit: rate of each host's link, megabits per second.
+        mpirun: path of mpirun; the first on PATH by default; local only.
+        hosts: ``namespaces`` (emulated hosts), ``single`` (this machine as the only host) or ``auto``; local only.
+        instance_type: type of the hosts; a real one in SageMaker.
+        region: AWS region.
+        delay_ms: one-way network delay between hosts, milliseconds; local only.
+        mbit: rate of each host's link, megabits per second; local only.
         stream: where live output goes; standard output by default.
-        checkpoint: directory that ``/opt/ml/checkpoints`` of all hosts is kept in, for this run and the next.
+        checkpoint: directory, or ``s3://`` prefix, that keeps ``/opt/ml/checkpoints`` of all hosts, for this run and the next.
         interrupt_after: seconds of ranks running after which all hosts are taken away, as from a managed spot job, and the
-            job is launched anew; its outcome is that of the second run.
+            job is launched anew; its outcome is that of the second run.  Local only.
         stop_grace: seconds between SIGTERM and SIGKILL when a job is stopped or interrupted; 10 by default (the service: 120).
         hang_timeout: seconds without output and without ``hvdsm.progress`` of any rank after which the job fails.
         max_restarts: how often the ranks are started again on the same hosts after a failure.
+        settings: ``Path.To.Field=JSON`` for further fields of the request.
+        wait: whether to return only when a job in SageMaker has ended.
+        cloud: fields of :class:`hvdsm.compose.cloud.CloudOptions` (``image``, ``role``, ``spot``, ``subnets``, …), and
+            ``aws_profile``, ``s3_prefix``, ``container_program``, ``vpc_stack``, ``stop_on_interrupt``, ``prices`` and
+            ``interval`` of :class:`hvdsm.backends.sagemaker.SageMakerOptions`.
 
     Returns:
-        how the job ended; a failing job raises nothing, see ``outcome.ok`` and ``outcome.failure``.
+        how the job ended; a failing job raises nothing, see ``outcome.ok`` and ``outcome.failure``.  Of ``sagemaker`` a handle
+        with ``wait()``, ``logs()``, ``stop()`` and ``outcome``.
 
     Raises:
         UsageError: arguments contradict each other.
         ConfigError: a file, the request or a hyperparameter is wrong.
-        BackendUnavailable: emulated hosts were demanded and cannot be had.
+        BackendUnavailable: emulated hosts were demanded and cannot be had; or AWS cannot be reached.
         KeyboardInterrupt: the job was interrupted; its results are written.
     """
+    if backend not in BACKENDS:
+        raise UsageError(f"must be one of {', '.join(BACKENDS)}, not {backend!r}", where="backend")
+    fields, more = cloud_options(cloud)
+    changes: Dict[str, Any] = {
+        "channels": channels or {},
+        "hyperparameters": hyperparameters or {},
+        "job_name": job_name,
+        "max_run": max_run,
+        "checkpoint": checkpoint,
+        "hang_timeout": hang_timeout,
+        "max_restarts": max_restarts,
+        "cloud": fields,
+    }
     if request is None:
         made = make_request(
             script,
@@ -102,34 +167,28 @@ def launch(
             instance_count=instance_count,
             processes_per_host=processes_per_host,
             custom_mpi_options=custom_mpi_options,
-            hyperparameters=hyperparameters or {},
-            channels=channels or {},
             source_dir=source_dir,
             env=env or {},
-            job_name=job_name,
-            max_run=max_run,
             output=output,
             distribution=distribution,
             instance_type=instance_type,
             region=region,
-            checkpoint=checkpoint,
-            hang_timeout=hang_timeout,
-            max_restarts=max_restarts,
+            **changes,
         )
     elif script is not None or args or source_dir is not None:
         raise UsageError("a request stands instead of a script", remedy="leave out script, args and source_dir")
     else:
-        made = changed_request(
-            request,
-            job_name=job_name,
-            channels={name: data_uri(path) for name, path in (channels or {}).items()},
-            environment=env,
-            hyperparameters=hyperparameters,
-            max_run=max_run,
-            checkpoint=checkpoint_uri(checkpoint),
-            hang_timeout=hang_timeout,
-            max_restarts=max_restarts,
-        )
+        made = change_request(request, environment=env, **changes)
+    display = Display(sys.stdout if stream is None else stream)
+    if backend == SAGEMAKER:
+        from hvdsm.backends.sagemaker import SageMakerBackend, SageMakerOptions, TrainingJobHandle, submit
+
+        told = SageMakerOptions(region=region, output=output, settings=tuple(settings), wait=wait, **more)
+        service = SageMakerBackend(told)
+        handle = TrainingJobHandle(service, submit(service, service.plan(made), display))
+        if wait:
+            handle.wait(stream, stop_on_interrupt=told.stop_on_interrupt)
+        return handle
     options = LocalOptions(
         output=output,
         hosts=hosts,
@@ -140,92 +199,40 @@ def launch(
         stop_grace=stop_grace,
         interrupt_after=interrupt_after,
     )
-    outcome = execute(made, options, Display(sys.stdout if stream is None else stream))
+    outcome = execute(with_settings(made, settings), options, display)
     if outcome.exit_code == 128 + signal.SIGINT and outcome.status == "Stopped":
         raise KeyboardInterrupt
     return outcome
 
 
-def make_request(
-    script: Optional[str],
-    args: Sequence[str] = (),
-    *,
-    channels: Mapping[str, str],
-    env: Mapping[str, str],
-    source_dir: Optional[str] = None,
-    output: str = DEFAULT_OUTPUT,
-    checkpoint: Optional[str] = None,
-    **options: Any,
-) -> Dict[str, Any]:
-    """The CreateTrainingJob request of a launch; the arguments are those of :func:`launch`.
+def with_settings(request: Dict[str, Any], settings: Sequence[str]) -> Mapping[str, Any]:
+    """The request with further fields set by ``Path.To.Field=JSON``.
 
     Raises:
-        UsageError: there is no script, or arguments contradict each other.
-        ConfigError: the script does not exist, or a limit is exceeded.
+        UsageError: there is no such field.
     """
-    if not script:
-        raise UsageError("a script is needed (or a request)", remedy="hvdsm.launch('train.py', instance_count=2)")
-    for word in args:
-        if not isinstance(word, str):
-            raise UsageError(f"args must be strings, not {word!r}", remedy="args=['--epochs', '3']")
-    program, source = locate_script(script, source_dir)
-    return build_request(
-        LaunchOptions(
-            program=program,
-            source=file_uri(source),
-            arguments=tuple(args),
-            channels={name: data_uri(path) for name, path in channels.items()},
-            environment=env,
-            output=file_uri(os.path.abspath(os.path.expanduser(output))),
-            checkpoint=checkpoint_uri(checkpoint),
-            timestamp=datetime.datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")[:-3],
-            **options,
-        )
-    )
+    if not settings:
+        return request
+    from hvdsm.aws.setting import apply_settings
+
+    changed: Mapping[str, Any] = apply_settings(request, list(settings))
+    return changed
 
 
-def locate_script(script: str, source_dir: Optional[str]) -> tuple[str, str]:
-    """The entry point as the source has it, and the absolute path of the source.
+def cloud_options(given: Mapping[str, Any]) -> Tuple[CloudOptions, Dict[str, Any]]:
+    """The request's fields among some arguments, and the SageMaker back end's own.
 
     Raises:
-        ConfigError: there is no such file, or it lies outside of the source directory.
+        UsageError: an argument has no such name.
     """
-    script = os.path.expanduser(script)
-    if source_dir is None:
-        path = os.path.abspath(script)
-        if not os.path.isfile(path):
-            raise ConfigError("no such script", where=path, remedy="check the path; options stand before the script")
-        return os.path.basename(path), path
-    directory = os.path.abspath(os.path.expanduser(source_dir))
-    if not os.path.isdir(directory):
-        raise ConfigError("is no directory", where=f"source directory {directory}", remedy="check the path")
-    if not os.path.isabs(script) and os.path.isfile(os.path.join(directory, script)):
-        return os.path.normpath(script), directory
-    inside = os.path.relpath(os.path.abspath(script), directory)
-    if os.path.isfile(script) and not inside.startswith(os.pardir):
-        return inside, directory
-    raise ConfigError(f"has no {script}", where=f"source directory {directory}", remedy="name the script relative to it")
-
-
-def data_uri(place: str) -> str:
-    """A path as ``file://``; ``s3://`` and ``file://`` stay."""
-    place = os.fspath(place)
-    if place.startswith(("s3://", "file://")):
-        return place
-    return file_uri(os.path.abspath(os.path.expanduser(place)))
-
-
-def checkpoint_uri(place: Optional[str]) -> Optional[str]:
-    """The place of checkpoints as a URI; None stays.
-
-    Raises:
-        UsageError: it is empty.
-    """
-    if place is None:
-        return None
-    if not os.fspath(place):
-        raise UsageError("names no directory", where="checkpoint", remedy="--checkpoint DIR")
-    return data_uri(place)
+    fields = {field.name for field in dataclasses.fields(CloudOptions)}
+    for name in given:
+        if name not in fields and name not in _CLOUD_ONLY:
+            close = difflib.get_close_matches(name, [*fields, *_CLOUD_ONLY], 1)
+            raise UsageError(f"launch has no argument {name}", remedy=f"did you mean {close[0]}?" if close else None)
+    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    own: Dict[str, Any] = {name: value for name, value in listed.items() if name in fields}
+    return CloudOptions(**own), {name: value for name, value in listed.items() if name in _CLOUD_ONLY}
 
 
 def execute(request: Mapping[str, Any], options: LocalOptions, display: Display, *, summary: bool = True) -> JobOutcome:
@@ -252,26 +259,6 @@ def execute(request: Mapping[str, Any], options: LocalOptions, display: Display,
     if summary:
         display.summary(outcome, plan.job_dir)
     return outcome
-
-
-@contextmanager
-def stopping_signals(stop: Callable[[int], None]) -> Iterator[None]:
-    """Let the signals that end a program call ``stop`` instead; a signal that is ignored stays so.
-
-    Outside of the main thread Python delivers no signals: then nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) not in (signal.SIG_IGN, None):
-            before[number] = signal.signal(number, lambda received, _frame: stop(received))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def distribution(processes_per_host: Optional[int] = None, custom_mpi_options: str = "") -> Dict[str, Any]:

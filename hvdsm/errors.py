@@ -6,10 +6,12 @@
     +-- UsageError              2    a command or call that cannot be meant
     +-- BackendUnavailable      69   what the back end needs is not on this machine
     |   +-- NamespacesUnavailable    the emulator cannot make hosts here
+    |   +-- CloudUnavailable         AWS cannot be reached, throttles, has no capacity, or knows no valid credentials
     +-- JobTimeout              75   a deadline passed: rendezvous, ssh, or the job's own limit
     +-- ConfigError             78   a file, request or hyperparameter is wrong (found before ranks start)
     |   +-- MpiError                 mpirun is missing, of an unknown kind, or refused its options
     |   +-- SshError                 sshd or ssh is missing, or a host cannot be reached by it
+    |   +-- CloudRefused             AWS refuses a request: a permission, a quota, or a value
     +-- HostLost                1    a host ended or became silent while the job ran
 
 Every message says what is wrong, where, and what to do next.  The codes 69, 75 and 78 are EX_UNAVAILABLE, EX_TEMPFAIL and
@@ -65,6 +67,10 @@ class NamespacesUnavailable(BackendUnavailable):
     """The kernel or its security policy refuses the namespaces that emulated hosts are made of."""
 
 
+class CloudUnavailable(BackendUnavailable):
+    """AWS cannot be reached, throttles, has no capacity, or knows no valid credentials: the same command may work later."""
+
+
 class JobTimeout(HvdsmError):
     """A deadline passed."""
 
@@ -83,6 +89,10 @@ class MpiError(ConfigError):
 
 class SshError(ConfigError):
     """``sshd`` or ``ssh`` is missing, or a host cannot be reached by it."""
+
+
+class CloudRefused(ConfigError):
+    """AWS refuses a request: a permission is missing, a quota is exceeded, or a value is wrong."""
 
 
 class HostLost(HvdsmError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from typing import List, Optional, TextIO
@@ -45,8 +46,8 @@ class Display:
         """Write a line of hvdsm's own."""
         self._write(self._painted(f"hvdsm: {text}\n".encode("utf-8", "replace")))
 
-    def summary(self, outcome: JobOutcome, job_dir: str) -> None:
-        """Write how the job ended, and where its results are."""
+    def summary(self, outcome: JobOutcome, job_dir: Optional[str]) -> None:
+        """Write how the job ended, and where its results are; ``job_dir`` is None for a job that left none on this machine."""
         ranks = ", ".join(f"{host}: {count}" for host, count in sorted(outcome.ranks_per_host.items()))
         size = f", {outcome.world_size} rank{'s' if outcome.world_size != 1 else ''} ({ranks})" if ranks else ""
         if outcome.interruptions:
@@ -57,20 +58,24 @@ class Display:
             self._write(self._box(outcome, job_dir).encode("utf-8", "replace"))
         if outcome.model_dir:
             self.say(f"model: {outcome.model_dir}")
-        self.say(f"results: {job_dir}")
+        if outcome.metrics:
+            self.say("metrics: " + ", ".join(f"{name} {values['last']:g}" for name, values in sorted(outcome.metrics.items())))
+        if job_dir is not None:
+            self.say(f"results: {job_dir}")
 
-    def _box(self, outcome: JobOutcome, job_dir: str) -> str:
+    def _box(self, outcome: JobOutcome, job_dir: Optional[str]) -> str:
         title = f"{outcome.job_name} {outcome.status.lower()} after {outcome.seconds:.1f} s, exit code {outcome.exit_code}"
         if outcome.failure is not None:
             lines = failure_lines(outcome.failure)
         elif outcome.status == STOPPED:
             lines = list(outcome.warnings[-1:])
         else:
-            lines = [f"no host said why; see {job_dir}/logs"]
-        if outcome.failure is not None and outcome.failure.host:
-            lines.append(f"whole log: {job_dir}/logs/{outcome.failure.host}.log")
-        if outcome.failure is not None:
-            lines.append(f"failure text: {job_dir}/output/failure")
+            lines = [f"no host said why; see {job_dir}/logs" if job_dir else "no host said why"]
+        if outcome.failure is not None and job_dir is not None:
+            named = [f"logs/{outcome.failure.host}.log", "output/failure"]
+            for title, path in zip(("whole log", "failure text"), (os.path.join(job_dir, name) for name in named)):
+                if os.path.isfile(path):
+                    lines.append(f"{title}: {path}")
         lines = [part for line in lines for part in line.split("\n")]
         if not self.colour:
             return "".join([f"hvdsm: {title}\n", *(f"hvdsm: | {line}\n" for line in lines)])

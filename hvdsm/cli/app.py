@@ -11,7 +11,10 @@ from hvdsm.version import __version__
 
 # Name of the command, the module that has it as ``command``, and its line in the list.
 _COMMANDS = {
-    "launch": ("hvdsm.cli.launch", "Run a training script on hosts of this machine, as a SageMaker training job would."),
+    "launch": ("hvdsm.cli.launch", "Run a training script as a training job: on hosts of this machine, or in SageMaker."),
+    "jobs": ("hvdsm.cli.jobs", "List, follow, stop, download and replay jobs, of this machine and of SageMaker."),
+    "data": ("hvdsm.cli.data", "Upload data to S3, and download it."),
+    "config": ("hvdsm.cli.config", "Show defaults and profiles, and where each comes from."),
     "cluster": ("hvdsm.cli.cluster", "Start hosts and run a command, or a shell, on the first one."),
     "bundle": ("hvdsm.cli.bundle", "Make the container program as one file, for images that do not have hvdsm."),
 }
@@ -46,6 +49,6 @@ class LazyGroup(click.Group):
 def app() -> None:
     """Run MPI and Horovod training on Amazon SageMaker, and rehearse the very same job on this machine.
 
-    Exit codes: 0, the failing rank's own (128+N for signal N), 2 usage, 69 hosts cannot be had here, 75 time limit, 78 a file,
+    Exit codes: 0, the failing rank's own (128+N for signal N), 2 usage, 69 hosts or AWS cannot be had, 75 time limit, 78 a file,
     request or option is wrong, 130 interrupted.
     """

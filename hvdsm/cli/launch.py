@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import click
 from click.core import ParameterSource
 
-from hvdsm.api import DEFAULT_OUTPUT, checkpoint_uri, data_uri, execute, make_request
+from hvdsm.api import BACKENDS, DEFAULT_OUTPUT, LOCAL, SAGEMAKER, execute, with_settings
 from hvdsm.backends.display import Display
 from hvdsm.backends.local import HOST_MODES, LocalOptions
-from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, changed_request, parse_hyperparameter, split_assignment
+from hvdsm.backends.making import change_request, make_request
+from hvdsm.cli.cloud_flags import cloud_flags, pairs, taken_apart
+from hvdsm.compose.cloud import CloudOptions
+from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, parse_hyperparameter
 from hvdsm.errors import ConfigError, HvdsmError, UsageError
 from hvdsm.model import DISTRIBUTIONS, MPI
 
-Value = TypeVar("Value")
 # What a request says itself, so that the option beside --request would contradict it.
 _IN_REQUEST = (
     "instance_count", "processes_per_host", "custom_mpi_options", "source_dir", "distribution", "instance_type", "region",
@@ -43,6 +45,9 @@ _IN_REQUEST = (
     multiple=True,
     metavar="K=V",
     help="Passed to the script as --K V; V is JSON where it parses.  Repeatable.",
+)
+@click.option(
+    "--hyperparameters", "hyperparameters_file", metavar="FILE", help="The same from JSON or YAML; --hyperparameter wins."
 )
 @click.option("--channel", "channels", multiple=True, metavar="NAME=PATH", help="Input data: a path or s3://.  Repeatable.")
 @click.option("--source-dir", metavar="DIR", help="Directory that SCRIPT is in.  [default: SCRIPT alone]")
@@ -73,18 +78,19 @@ _IN_REQUEST = (
     show_default=True,
     help="Emulated hosts from namespaces, or this machine as the single host.",
 )
-@click.option("--backend", type=click.Choice(["local"]), default="local", show_default=True, help="Where the job runs.")
-@click.option("--instance-type", default=LOCAL_INSTANCE_TYPE, show_default=True, metavar="TYPE", help="Type the hosts are told.")
-@click.option("--region", metavar="REGION", help="AWS region that the job is told.")
+@click.option("--backend", type=click.Choice(BACKENDS), default=LOCAL, show_default=True, help="Where the job runs.")
+@click.option("--instance-type", default=LOCAL_INSTANCE_TYPE, show_default=True, metavar="TYPE", help="Type of the hosts.")
+@click.option("--region", metavar="REGION", help="AWS region.")
 @click.option("--delay-ms", type=click.FloatRange(0), default=0, metavar="MS", help="One-way network delay between hosts.")
 @click.option("--mbit", type=click.FloatRange(0), default=0, metavar="RATE", help="Rate of each host's link, Mbit/s.")
+@cloud_flags
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the job's output goes to stderr.")
 @click.argument("script", required=False)
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> int:
-    """Run a training script on hosts of this machine, as a SageMaker training job would run it.
+    """Run a training script on hosts of this machine, as a SageMaker training job would run it, or as one in SageMaker.
 
     Options stand before SCRIPT; all words after it go to the script as they are, after the arguments made of
     hyperparameters.  Results: DIR/JOB-NAME/{model/, output/, logs/algo-N.log, request.json, outcome.json}.
@@ -94,8 +100,8 @@ def command(ctx: click.Context, /, **given: Any) -> int:
       hvdsm launch --instance-count 2 --processes-per-host 2 train.py --epochs 3
       hvdsm launch --source-dir src --hp lr=0.1 --channel train=data/ --custom-mpi-options "-x NCCL_DEBUG=INFO" train.py
       hvdsm launch --request job.json --s3-root ./s3 --channel train=data/
+      hvdsm launch --backend sagemaker --instance-type ml.c5.xlarge --image URI --role ARN --instance-count 2 train.py
     """  # noqa: D301
-    del given["backend"]
     as_json = given.pop("as_json")
     if not given["dry_run"]:
         hand_over_in_container()
@@ -107,7 +113,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
         raise
 
 
-def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, **given: Any) -> int:
+def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, backend: str, **given: Any) -> int:
     local = LocalOptions(
         output=given["output"],
         hosts=given.pop("hosts"),
@@ -118,15 +124,46 @@ def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, **given: Any) -
         stop_grace=given.pop("stop_grace"),
         interrupt_after=given.pop("interrupt_after"),
     )
-    request = _request(ctx, **given)
+    cloud, told, given = taken_apart(given)
+    request = _request(ctx, cloud=cloud, **given)
+    display = Display(sys.stderr if as_json else sys.stdout)
+    if backend == SAGEMAKER:
+        told.update(region=given["region"], output=given["output"])
+        return _in_the_cloud(request, told, display, as_json=as_json, dry_run=dry_run)
+    request = with_settings(dict(request), told["settings"])
     if dry_run:
         from hvdsm.backends.local.dryrun import dry_run as described
 
         shown = described(request, local)
         click.echo(json.dumps(shown.as_json(), indent=2) if as_json else shown.as_text(), nl=as_json)
         return 0
-    display = Display(sys.stderr if as_json else sys.stdout)
     outcome = execute(request, local, display)
+    if as_json:
+        click.echo(outcome.to_json(), nl=False)
+    return outcome.exit_code
+
+
+def _in_the_cloud(request: Mapping[str, Any], told: Dict[str, Any], display: Display, *, as_json: bool, dry_run: bool) -> int:
+    from hvdsm.backends.sagemaker import Detached, SageMakerBackend, SageMakerOptions, attend, submit
+
+    options = SageMakerOptions(**told)
+    if dry_run:
+        from hvdsm.backends.sagemaker.dryrun import dry_run as described
+
+        shown = described(request, options)
+        click.echo(json.dumps(shown.as_json(), indent=2) if as_json else shown.as_text(), nl=as_json)
+        return 0
+    backend = SageMakerBackend(options)
+    job = submit(backend, backend.plan(request), display)
+    if not options.wait:
+        if as_json:
+            click.echo(json.dumps({"job_name": job.name, "arn": job.arn, "region": job.region}, indent=2))
+        display.say(f"to see it: hvdsm jobs wait {job.name}")
+        return 0
+    try:
+        outcome = attend(backend, job, display, stop_on_interrupt=options.stop_on_interrupt)
+    except Detached as detached:
+        return detached.exit_code
     if as_json:
         click.echo(outcome.to_json(), nl=False)
     return outcome.exit_code
@@ -141,30 +178,37 @@ def _request(
     hyperparameters: Tuple[str, ...],
     channels: Tuple[str, ...],
     environment: Tuple[str, ...],
+    hyperparameters_file: Optional[str],
+    cloud: CloudOptions,
     **options: Any,
 ) -> Mapping[str, Any]:
-    values = _pairs(hyperparameters, "--hyperparameter", parse_hyperparameter)
-    places = _pairs(channels, "--channel", str)
-    variables = _pairs(environment, "--env", str)
+    values = pairs(hyperparameters, "--hyperparameter", parse_hyperparameter)
+    if hyperparameters_file is not None:
+        from hvdsm.settings import read_hyperparameters
+
+        values = {**read_hyperparameters(hyperparameters_file), **values}
+    places = pairs(channels, "--channel", str)
+    variables = pairs(environment, "--env", str)
     if request_file is None:
         if script is None:
             raise UsageError("SCRIPT is missing (or --request FILE)", remedy="hvdsm launch --help")
-        return make_request(script, args, hyperparameters=values, channels=places, env=variables, **options)
+        return make_request(script, args, hyperparameters=values, channels=places, env=variables, cloud=cloud, **options)
     if script is not None:
         raise UsageError(f"--request stands instead of SCRIPT ({script})", remedy="leave one of them out")
     for name in _IN_REQUEST:
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"--{name.replace('_', '-')} is said by the request itself", remedy=f"change it in {request_file}")
-    return changed_request(
+    return change_request(
         read_request(request_file),
         job_name=options["job_name"],
-        channels={name: data_uri(place) for name, place in places.items()},
+        channels=places,
         environment=variables,
         hyperparameters=values,
         max_run=options["max_run"],
-        checkpoint=checkpoint_uri(options["checkpoint"]),
+        checkpoint=options["checkpoint"],
         hang_timeout=options["hang_timeout"],
         max_restarts=options["max_restarts"],
+        cloud=cloud,
     )
 
 
@@ -184,16 +228,6 @@ def read_request(path: str) -> Dict[str, Any]:
     if not isinstance(request, dict):
         raise ConfigError("must be a JSON object", where=path, remedy="give the arguments of CreateTrainingJob as JSON")
     return request
-
-
-def _pairs(words: Tuple[str, ...], option: str, value_of: Callable[[str], Value]) -> Dict[str, Value]:
-    found: Dict[str, Value] = {}
-    for word in words:
-        name, value = split_assignment(word, option)
-        if name in found:
-            raise UsageError(f"{name} is given twice", where=option)
-        found[name] = value_of(value)
-    return found
 
 
 def hand_over_in_container() -> None:

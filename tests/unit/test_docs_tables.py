@@ -48,7 +48,8 @@ def test_options_of_launch() -> None:
     said: Set[str] = set()
     for cell in re.findall(r"^\| (`--.*?) \|", README.read_text().replace("\\|", "/"), re.MULTILINE):
         said |= set(re.findall(r"--[a-z0-9-]+", cell))
-    real = {name for parameter in command.params for name in parameter.opts if name.startswith("--")} - {"--help"}
+    names = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
+    real = {name for name in names if name.startswith("--")} - {"--help"}
     assert said == real
 
 

@@ -1,0 +1,319 @@
+"""The SageMaker back end behind the protocol of :mod:`hvdsm.backends.base`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from hvdsm.backends.base import NOTE, WARNING, Event
+from hvdsm.backends.local.layout import distribution_hosts, hosts_of
+from hvdsm.backends.sagemaker.follow import Follower, Lines, metrics_of
+from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan
+from hvdsm.backends.sagemaker.result import outcome_of
+from hvdsm.backends.sagemaker.uploads import CHANNEL, PROGRAM_FILE, Upload
+from hvdsm.backends.source import write_archive
+from hvdsm.compose.cloud import BUNDLE, TRAIN, is_own_program
+from hvdsm.compose.mask import mask_request
+from hvdsm.errors import CloudUnavailable, ConfigError, HvdsmError
+from hvdsm.model import JobOutcome
+
+Say = Callable[[str], None]
+# How long a network that is gone is waited for while a job is followed, seconds.
+PATIENCE = 3600.0
+NO_ACCOUNT = "000000000000"
+JOB_FILE = "job.json"
+
+
+@dataclass
+class SageMakerJob:
+    """A job in SageMaker that was submitted, or found there."""
+
+    name: str
+    arn: str
+    region: str
+    job_dir: Optional[str]
+    request: Mapping[str, Any]
+    notes: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+    ended: Optional[JobOutcome] = None
+    description: Mapping[str, Any] = field(default_factory=dict)
+    reported: Optional[JobOutcome] = None
+
+
+class SageMakerBackend:
+    """Sends requests to Amazon SageMaker and follows the jobs.
+
+    Args:
+        options: what it is told besides the request.
+        environ: variables of the caller, ``os.environ`` by default.
+        aws: the connection, made from the options by default.
+    """
+
+    def __init__(
+        self,
+        options: Optional[SageMakerOptions] = None,
+        environ: Optional[Mapping[str, str]] = None,
+        aws: Optional[Any] = None,
+    ) -> None:
+        self.options = options or SageMakerOptions()
+        self.environ = dict(os.environ if environ is None else environ)
+        self._aws = aws
+        self._called_off = threading.Event()
+
+    @property
+    def aws(self) -> Any:
+        """The connection to AWS, made when it is first needed.
+
+        Raises:
+            ConfigError: no region is configured.
+        """
+        if self._aws is None:
+            from hvdsm.aws.session import connect
+
+            self._aws = connect(self.options.region, self.options.aws_profile, self.environ)
+        return self._aws
+
+    def plan(self, request: Mapping[str, Any], *, offline: bool = False) -> SageMakerPlan:
+        """Complete and check the request; nothing is uploaded or created.
+
+        Args:
+            request: the request, which may name files of this machine.
+            offline: do without answers of AWS where that is possible, for a dry run.
+
+        Raises:
+            UsageError: something that the service needs is not given.
+            ConfigError: the request, or a file that it names, is wrong; or there is no region.
+            CloudUnavailable: the account, or the VPC stack, cannot be asked for.
+        """
+        from hvdsm.aws.setting import apply_settings
+        from hvdsm.aws.shapes import check_service_request
+        from hvdsm.bundle import build
+
+        notes: List[str] = []
+        prefix = self.options.s3_prefix or self._default_prefix(offline, notes)
+        if self.options.vpc_stack:
+            request = self._with_stack(request)
+        plan = make_plan(
+            request,
+            self.options,
+            region=self.aws.region,
+            prefix=prefix,
+            program=build() if self.options.container_program == BUNDLE else None,
+            apply=lambda made, settings: apply_settings(made, list(settings)),
+            check=check_service_request,
+        )
+        return replace(plan, notes=(*notes, *plan.notes))
+
+    def _default_prefix(self, offline: bool, notes: List[str]) -> str:
+        from hvdsm.aws.storage import default_bucket
+
+        try:
+            return f"s3://{default_bucket(self.aws, create=False)}/hvdsm"
+        except CloudUnavailable as error:
+            if not offline:
+                raise
+            notes.append(f"The account is not known ({error.what}): {NO_ACCOUNT} stands for it.")
+            return f"s3://sagemaker-{self.aws.region}-{NO_ACCOUNT}/hvdsm"
+
+    def _with_stack(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        from hvdsm.aws.stacks import outputs, vpc_config
+
+        name = str(self.options.vpc_stack)
+        if request.get("VpcConfig"):
+            raise ConfigError(
+                "the subnets are given already", where="--vpc-stack", remedy="leave out --subnet and --security-group"
+            )
+        return {**request, "VpcConfig": vpc_config(outputs(self.aws, name), name)}
+
+    def submit(self, plan: SageMakerPlan, say: Say) -> SageMakerJob:
+        """Upload what the request names, and create the job.
+
+        Raises:
+            ConfigError: the service refuses the request.
+            CloudUnavailable: AWS cannot be reached.
+            KeyboardInterrupt: interrupted; what has happened until then is said.
+        """
+        done: List[Upload] = []
+        try:
+            self._upload_all(plan, say, done)
+            say(f"creating the job {plan.job_name}")
+            arn = self._create(plan, say)
+        except (HvdsmError, KeyboardInterrupt) as error:
+            if done:
+                say(f"no job was created; uploaded until then, and left there: {', '.join(upload.uri for upload in done)}")
+            raise error
+        self._keep(plan, arn)
+        return SageMakerJob(
+            name=plan.job_name,
+            arn=arn,
+            region=plan.region,
+            job_dir=plan.job_dir,
+            request=plan.request,
+            notes=plan.notes,
+            warnings=plan.warnings,
+        )
+
+    def _create(self, plan: SageMakerPlan, say: Say) -> str:
+        """Create the job; an interrupt in between does not leave open whether there is one."""
+        from hvdsm.aws.training import create_job, describe_job
+
+        try:
+            return str(create_job(self.aws, plan.request))
+        except KeyboardInterrupt:
+            try:
+                describe_job(self.aws, plan.job_name)
+            except HvdsmError:
+                raise KeyboardInterrupt from None
+            say(f"interrupted, but {plan.job_name} was created and goes on; to stop it: hvdsm jobs stop {plan.job_name}")
+            raise
+
+    def _upload_all(self, plan: SageMakerPlan, say: Say, done: List[Upload]) -> None:
+        if self.options.s3_prefix is None:
+            from hvdsm.aws.storage import default_bucket
+
+            default_bucket(self.aws, create=True)
+        for upload in plan.uploads:
+            said = self._upload(plan, upload)
+            done.append(upload)
+            say(f"{upload.title}: {said}")
+
+    def _upload(self, plan: SageMakerPlan, upload: Upload) -> str:
+        from hvdsm.aws import storage
+
+        kms = (plan.request.get("OutputDataConfig") or {}).get("KmsKeyId")
+        if upload.kind == PROGRAM_FILE:
+            assert plan.program is not None
+            size = len(plan.program)
+            # Its address follows from its bytes: what is there is the same.
+            bucket, key = upload.uri[len("s3://") :].split("/", 1)
+            present = any(
+                entry.key == key and entry.size == size for entry in storage.list_objects(self.aws, f"s3://{bucket}/{key}", 1)
+            )
+            if present:
+                return f"{upload.uri} is there already"
+            storage.put_bytes(self.aws, plan.program, upload.uri, kms=kms)
+            return f"{size:,} bytes to {upload.uri}"
+        if upload.kind == CHANNEL:
+            if os.path.isdir(upload.path):
+                files, size = storage.upload_tree(self.aws, upload.path, upload.uri, kms=kms)
+                return f"{files} files, {size:,} bytes to {upload.uri}"
+            storage.upload_file(self.aws, upload.path, upload.uri, kms=kms)
+            return f"{os.path.getsize(upload.path):,} bytes to {upload.uri}"
+        return self._upload_source(plan, upload, kms)
+
+    def _upload_source(self, plan: SageMakerPlan, upload: Upload, kms: Optional[str]) -> str:
+        from hvdsm.aws import storage
+
+        if os.path.isfile(upload.path) and upload.path.endswith((".tar.gz", ".tgz")):
+            storage.upload_file(self.aws, upload.path, upload.uri, kms=kms)
+            return f"{os.path.getsize(upload.path):,} bytes to {upload.uri}"
+        directory, names = (upload.path, plan.source) if plan.source else os.path.split(upload.path)
+        with tempfile.NamedTemporaryFile(prefix="hvdsm-source-", suffix=".tar.gz") as file:
+            archive = write_archive(directory, [names] if isinstance(names, str) else names, file)
+            file.flush()
+            storage.upload_file(self.aws, file.name, upload.uri, kms=kms)
+        count = f"{archive.files} file{'s' if archive.files != 1 else ''}"
+        return f"{count}, {archive.content:,} bytes, packed {archive.size:,} bytes to {upload.uri}"
+
+    def _keep(self, plan: SageMakerPlan, arn: str) -> None:
+        """Keep on this machine what was sent and where, so that the job is found again."""
+        os.makedirs(plan.job_dir, exist_ok=True)
+        found = {"backend": "sagemaker", "job_name": plan.job_name, "arn": arn, "region": plan.region}
+        for name, content in (("request.json", mask_request(plan.request)), (JOB_FILE, found)):
+            with open(os.path.join(plan.job_dir, name), "w", encoding="utf-8") as file:
+                file.write(json.dumps(content, indent=2) + "\n")
+
+    def find(self, name: str) -> SageMakerJob:
+        """A job that was submitted before, here or elsewhere.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        from hvdsm.aws.training import describe_job
+
+        found = describe_job(self.aws, name)
+        return SageMakerJob(name, str(found.get("TrainingJobArn")), self.aws.region, None, found, description=found)
+
+    def events(self, job: SageMakerJob) -> Iterator[Event]:
+        """The job's events until it ends; closing the iterator leaves the job alone."""
+        for text in job.notes:
+            yield Event(NOTE, text)
+        for text in job.warnings:
+            yield Event(WARNING, text)
+        said: List[str] = []
+        follower = self._follower(job, said.append)
+        for event in follower.events():
+            while said:
+                yield Event(NOTE, said.pop(0))
+            yield event
+        job.description, job.reported = follower.description, follower.lines.reported
+        self._finish(job, follower)
+        for text in job.ended.warnings if job.ended is not None else ():
+            if text not in job.warnings:
+                yield Event(WARNING, text)
+
+    def _follower(self, job: SageMakerJob, say: Say) -> Follower:
+        from hvdsm.aws.failures import patiently
+        from hvdsm.aws.logs import Follower as LogFollower
+        from hvdsm.aws.training import describe_job
+
+        logs = None if job.job_dir is None else os.path.join(job.job_dir, "logs")
+
+        def open_log(host: str) -> BinaryIO:
+            assert logs is not None
+            os.makedirs(logs, exist_ok=True)
+            return open(os.path.join(logs, f"{os.path.basename(host)}.log"), "wb")
+
+        return Follower(
+            describe=lambda: patiently(lambda: describe_job(self.aws, job.name), say=say, limit=PATIENCE),
+            source=LogFollower(self.aws, job.name, interval=self.options.interval),
+            lines=Lines(launcher_of(job.request), open_log if logs is not None else None, metrics_of(job.request)),
+            interval=self.options.interval,
+            awaits_report=is_own_program(job.request) or (self.options.container_program == TRAIN and job.job_dir is not None),
+        )
+
+    def _finish(self, job: SageMakerJob, follower: Follower) -> None:
+        outcome = outcome_of(job.description, job.reported)
+        metrics = follower.lines.metrics
+        if metrics is not None:
+            outcome = with_metrics(outcome, metrics.summary())
+        job.ended = replace(outcome, warnings=(*job.warnings, *(text for text in outcome.warnings if text not in job.warnings)))
+        if job.job_dir is not None:
+            with contextlib.suppress(OSError), open(os.path.join(job.job_dir, "outcome.json"), "w", encoding="utf-8") as file:
+                file.write(job.ended.to_json())
+
+    def logs(self, job: SageMakerJob, host: str) -> BinaryIO:
+        """A host's log as far as it has been read, open for reading."""
+        if job.job_dir is None:
+            raise ConfigError("is not kept on this machine", where=f"log of {job.name}", remedy=f"hvdsm jobs logs {job.name}")
+        return open(os.path.join(job.job_dir, "logs", f"{host}.log"), "rb")
+
+    def stop(self, job: SageMakerJob) -> None:
+        """StopTrainingJob: the containers get SIGTERM, and 120 seconds."""
+        from hvdsm.aws.training import stop_job
+
+        stop_job(self.aws, job.name)
+
+    def outcome(self, job: SageMakerJob) -> JobOutcome:
+        """How the job ended; waits for it."""
+        if job.ended is None:
+            for _ in self.events(job):
+                continue
+        assert job.ended is not None
+        return job.ended
+
+
+def launcher_of(request: Mapping[str, Any]) -> str:
+    """The host that starts the ranks, and has their lines."""
+    return distribution_hosts(request, hosts_of(request))[0].name
+
+
+def with_metrics(outcome: JobOutcome, found: Mapping[str, Mapping[str, float]]) -> JobOutcome:
+    """The outcome with metrics."""
+    kept: Dict[str, Mapping[str, float]] = {name: dict(values) for name, values in found.items()}
+    return replace(outcome, metrics=kept)

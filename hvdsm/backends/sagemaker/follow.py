@@ -1,0 +1,230 @@
+"""Follows a job in SageMaker: its statuses, the lines of all hosts, its end."""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
+
+from hvdsm.backends.base import NOTE, OUTPUT, PHASE, WARNING, Event
+from hvdsm.errors import HvdsmError
+from hvdsm.model import JobOutcome
+
+if TYPE_CHECKING:
+    from hvdsm.compose.metrics import Metrics
+
+ENDED = ("Completed", "Failed", "Stopped")
+# What the last lines may take to arrive after the job has ended, where the launcher has said that there will be more.
+LATE_LINES = 10.0
+# How many times longer to wait after a failure to read the logs.
+RELUCTANT = 5
+# A worker's lines of ranks, which the launcher's log has too; and the lines that only hvdsm's program writes.
+_RANK_LINE = re.compile(rb"^\[[^\]\s]+\]~? ")
+_OWN_LINE = re.compile(rb"^hvdsm: ")
+
+
+class Line(Protocol):
+    """A line of a host's log."""
+
+    host: str
+    seconds: float
+    data: bytes
+
+
+class LogSource(Protocol):
+    """Reads the logs of a job; see :class:`hvdsm.aws.logs.Follower`."""
+
+    def poll(self) -> Sequence[Any]:
+        """Lines that are new."""
+
+    def flush(self) -> Sequence[Any]:
+        """Lines that are new, until there are no more."""
+
+
+@dataclass
+class Lines:
+    """What becomes of the lines of all hosts: shown once, kept by host, looked through for metrics and the outcome.
+
+    Attributes:
+        open_log: opens the file that keeps a host's lines; None keeps none.
+        metrics: finds metrics in the launcher's lines, if any are defined.
+        reported: the outcome that the launcher's last line told.
+    """
+
+    launcher: str
+    open_log: Optional[Callable[[str], BinaryIO]] = None
+    metrics: Optional[Metrics] = None
+    reported: Optional[JobOutcome] = None
+    _own: Dict[str, bool] = field(default_factory=dict)
+    _files: Dict[str, BinaryIO] = field(default_factory=dict)
+
+    def take(self, lines: Sequence[Any]) -> List[Tuple[str, bytes]]:
+        """The host and bytes of what is to be shown of some lines."""
+        from hvdsm.compose.outcome_line import decode_outcome
+
+        shown: List[Tuple[str, bytes]] = []
+        for line in lines:
+            host, data = line.host, line.data
+            if self.open_log is not None:
+                self._file(host).write(data + b"\n")
+            outcome = decode_outcome(data) if host == self.launcher else None
+            if outcome is not None:
+                self.reported = outcome
+                continue
+            self._own[host] = self._own.get(host, False) or bool(_OWN_LINE.match(data))
+            if host != self.launcher and self._own[host] and _RANK_LINE.match(data):
+                continue
+            if self.metrics is not None and host == self.launcher:
+                self.metrics.feed(data)
+            shown.append((host, data + b"\n"))
+        for file in self._files.values():
+            file.flush()
+        return shown
+
+    def _file(self, host: str) -> BinaryIO:
+        if host not in self._files:
+            assert self.open_log is not None
+            self._files[host] = self.open_log(host)
+        return self._files[host]
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+
+@dataclass
+class Follower:
+    """Follows one job.
+
+    Args:
+        describe: gives the job's description.
+        source: reads its logs.
+        lines: what becomes of them.
+        interval: seconds between two looks.
+        wait: waits for so many seconds, or shorter when it is called off; True then.
+        awaits_report: whether hvdsm's program runs the job, so that its last line is known.
+    """
+
+    describe: Callable[[], Mapping[str, Any]]
+    source: LogSource
+    lines: Lines
+    interval: float = 1.0
+    wait: Callable[[float], bool] = field(default_factory=lambda: threading.Event().wait)
+    clock: Callable[[], float] = time.monotonic
+    awaits_report: bool = False
+    notes: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    def events(self) -> Iterator[Event]:
+        """Events until the job has ended and all its lines have come."""
+        seen = 0
+        try:
+            with self._reading() as arrived:
+                while True:
+                    self.description = self.describe()
+                    transitions = self.description.get("SecondaryStatusTransitions") or ()
+                    yield from self._transitions(transitions[seen:])
+                    seen = len(transitions)
+                    yield from self._taken(arrived)
+                    if self.description.get("TrainingJobStatus") in ENDED:
+                        break
+                    self.wait(self.interval)
+            yield from self._taken(arrived)
+            yield from self._rest()
+        finally:
+            self.lines.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[queue.SimpleQueue[Any]]:
+        """Reads lines in a thread of its own: many hosts take longer than one look at the status."""
+        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        ended = threading.Event()
+
+        def read() -> None:
+            failed = False
+            while not ended.is_set():
+                try:
+                    lines = self.source.poll()
+                except HvdsmError as error:
+                    # The status goes on, and no line is passed over: the next look begins where this one did.
+                    if not failed:
+                        self.notes.put(f"the logs cannot be read now: {error.what}")
+                    failed = True
+                else:
+                    if failed:
+                        self.notes.put("the logs can be read again")
+                    failed = False
+                    if lines:
+                        arrived.put(lines)
+                ended.wait(self.interval * (RELUCTANT if failed else 1))
+
+        thread = threading.Thread(target=read, name="hvdsm-logs", daemon=True)
+        thread.start()
+        try:
+            yield arrived
+        except BaseException:
+            # Detached: a request that is under way may take long, and nobody waits for its answer.
+            ended.set()
+            raise
+        ended.set()
+        thread.join()
+
+    def _rest(self) -> Iterator[Event]:
+        """The lines that come after the end."""
+        limit = self.clock() + LATE_LINES
+        while True:
+            try:
+                lines = self.source.flush()
+            except HvdsmError as error:
+                yield self._event(WARNING, f"the end of the logs cannot be read: {error}")
+                return
+            yield from self._shown(lines)
+            missing = self.awaits_report and self.lines.reported is None and self._has_run()
+            if not missing or self.clock() >= limit:
+                return
+            self.wait(self.interval / 4)
+
+    def _has_run(self) -> bool:
+        """Whether the containers were started, so that there is a log to wait for."""
+        return any(change.get("Status") == "Training" for change in self.description.get("SecondaryStatusTransitions") or ())
+
+    def _taken(self, arrived: queue.SimpleQueue[Any]) -> Iterator[Event]:
+        while not self.notes.empty():
+            yield self._event(NOTE, self.notes.get())
+        while not arrived.empty():
+            yield from self._shown(arrived.get())
+
+    def _shown(self, lines: Sequence[Any]) -> Iterator[Event]:
+        pieces: List[Tuple[str, bytes]] = []
+        for host, data in self.lines.take(lines):
+            if pieces and pieces[-1][0] == host:
+                pieces[-1] = (host, pieces[-1][1] + data)
+            else:
+                pieces.append((host, data))
+        for host, data in pieces:
+            yield self._event(OUTPUT, data=data, host=host)
+
+    def _transitions(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
+        begin = self.description.get("CreationTime")
+        for change in changes:
+            at = change.get("StartTime")
+            seconds = max(0.0, (at - begin).total_seconds()) if at and begin else 0.0
+            message = str(change.get("StatusMessage") or "").strip()
+            status = str(change.get("Status"))
+            yield Event(PHASE, f"{status} ({message})" if message and message != status else status, seconds=seconds)
+
+    def _event(self, kind: str, text: str = "", data: bytes = b"", host: Optional[str] = None) -> Event:
+        return Event(kind, text, data, host)
+
+
+def metrics_of(description: Mapping[str, Any]) -> Optional[Metrics]:
+    """What looks for the job's metrics; None when it defines none."""
+    from hvdsm.compose.metrics import compile_metrics
+
+    definitions = (description.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or ()
+    return compile_metrics(definitions) if definitions else None
