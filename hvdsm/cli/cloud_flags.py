@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Tuple, TypeVar
 
 import click
 
@@ -58,6 +58,37 @@ _OPTIONS = (
 _PAIRS = {"tags": "--tag", "metrics": "--metric", "secrets": "--secret"}
 _SERVICE = ("aws_profile", "s3_prefix", "container_program", "vpc_stack", "prices", "wait", "stop_on_interrupt", "settings")
 _FIELDS = tuple(CloudOptions.__dataclass_fields__)
+
+
+# How the help of the command is divided; what is named nowhere stands in the first part.
+SECTIONS = {
+    "On this machine": (
+        "output", "hosts", "s3_root", "mpirun", "delay_ms", "mbit", "interrupt_after", "stop_grace",
+    ),
+    "In SageMaker": (
+        "image", "role", "aws_profile", "s3_prefix", "container_program", "instance_groups", "distribution_groups", "spot",
+        "max_wait", "keep_alive", "subnets", "security_groups", "vpc_stack", "encrypt_traffic", "network_isolation",
+        "volume_size", "volume_kms_key", "output_kms_key", "input_mode", "sharded", "retries", "prices", "wait",
+        "stop_on_interrupt",
+    ),
+    "What is shown": ("dry_run", "as_json", "help"),
+}  # fmt: skip
+
+
+class Sectioned(click.Command):
+    """A command whose help has its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, section by section."""
+        titles = {name: title for title, names in SECTIONS.items() for name in names}
+        found: Dict[str, List[Tuple[str, str]]] = {"Options": [], **{title: [] for title in SECTIONS}}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                found[titles.get(str(parameter.name), "Options")].append(record)
+        for title, records in found.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def cloud_flags(command: Command) -> Command:

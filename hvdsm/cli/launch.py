@@ -14,7 +14,7 @@ from hvdsm.api import BACKENDS, DEFAULT_OUTPUT, LOCAL, SAGEMAKER, execute, with_
 from hvdsm.backends.display import Display
 from hvdsm.backends.local import HOST_MODES, LocalOptions
 from hvdsm.backends.making import change_request, make_request
-from hvdsm.cli.cloud_flags import cloud_flags, pairs, taken_apart
+from hvdsm.cli.cloud_flags import Sectioned, cloud_flags, pairs, taken_apart
 from hvdsm.compose.cloud import CloudOptions
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, parse_hyperparameter
 from hvdsm.errors import ConfigError, HvdsmError, UsageError
@@ -26,7 +26,7 @@ _IN_REQUEST = (
 )  # fmt: skip
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=Sectioned, context_settings={"allow_interspersed_args": False})
 @click.option("--instance-count", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Number of hosts.")
 @click.option(
     "--processes-per-host", type=click.IntRange(1), metavar="P", help="Ranks on each host.  [default: its GPUs, else 1]"

@@ -152,4 +152,6 @@ def billing(description: Mapping[str, Any]) -> Optional[str]:
 
 def console_address(region: str, name: str) -> str:
     """The job's page in the AWS console."""
-    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{name}"
+    from hvdsm.aws.session import console
+
+    return f"{console(region)}/sagemaker/home?region={region}#/jobs/{name}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
-import threading
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -15,8 +13,8 @@ from hvdsm.backends.local.layout import distribution_hosts, hosts_of
 from hvdsm.backends.sagemaker.follow import Follower, Lines, metrics_of
 from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan
 from hvdsm.backends.sagemaker.result import outcome_of
-from hvdsm.backends.sagemaker.uploads import CHANNEL, PROGRAM_FILE, Upload
-from hvdsm.backends.source import write_archive
+from hvdsm.backends.sagemaker.uploading import upload_one
+from hvdsm.backends.sagemaker.uploads import Upload
 from hvdsm.compose.cloud import BUNDLE, TRAIN, is_own_program
 from hvdsm.compose.mask import mask_request
 from hvdsm.errors import CloudUnavailable, ConfigError, HvdsmError
@@ -63,7 +61,6 @@ class SageMakerBackend:
         self.options = options or SageMakerOptions()
         self.environ = dict(os.environ if environ is None else environ)
         self._aws = aws
-        self._called_off = threading.Event()
 
     @property
     def aws(self) -> Any:
@@ -163,7 +160,7 @@ class SageMakerBackend:
         from hvdsm.aws.training import create_job, describe_job
 
         try:
-            return str(create_job(self.aws, plan.request))
+            return str(create_job(self.aws, plan.request, say=say))
         except KeyboardInterrupt:
             try:
                 describe_job(self.aws, plan.job_name)
@@ -178,47 +175,10 @@ class SageMakerBackend:
 
             default_bucket(self.aws, create=True)
         for upload in plan.uploads:
-            said = self._upload(plan, upload)
+            kms = (plan.request.get("OutputDataConfig") or {}).get("KmsKeyId")
+            said = upload_one(self.aws, plan, upload, kms, say)
             done.append(upload)
             say(f"{upload.title}: {said}")
-
-    def _upload(self, plan: SageMakerPlan, upload: Upload) -> str:
-        from hvdsm.aws import storage
-
-        kms = (plan.request.get("OutputDataConfig") or {}).get("KmsKeyId")
-        if upload.kind == PROGRAM_FILE:
-            assert plan.program is not None
-            size = len(plan.program)
-            # Its address follows from its bytes: what is there is the same.
-            bucket, key = upload.uri[len("s3://") :].split("/", 1)
-            present = any(
-                entry.key == key and entry.size == size for entry in storage.list_objects(self.aws, f"s3://{bucket}/{key}", 1)
-            )
-            if present:
-                return f"{upload.uri} is there already"
-            storage.put_bytes(self.aws, plan.program, upload.uri, kms=kms)
-            return f"{size:,} bytes to {upload.uri}"
-        if upload.kind == CHANNEL:
-            if os.path.isdir(upload.path):
-                files, size = storage.upload_tree(self.aws, upload.path, upload.uri, kms=kms)
-                return f"{files} files, {size:,} bytes to {upload.uri}"
-            storage.upload_file(self.aws, upload.path, upload.uri, kms=kms)
-            return f"{os.path.getsize(upload.path):,} bytes to {upload.uri}"
-        return self._upload_source(plan, upload, kms)
-
-    def _upload_source(self, plan: SageMakerPlan, upload: Upload, kms: Optional[str]) -> str:
-        from hvdsm.aws import storage
-
-        if os.path.isfile(upload.path) and upload.path.endswith((".tar.gz", ".tgz")):
-            storage.upload_file(self.aws, upload.path, upload.uri, kms=kms)
-            return f"{os.path.getsize(upload.path):,} bytes to {upload.uri}"
-        directory, names = (upload.path, plan.source) if plan.source else os.path.split(upload.path)
-        with tempfile.NamedTemporaryFile(prefix="hvdsm-source-", suffix=".tar.gz") as file:
-            archive = write_archive(directory, [names] if isinstance(names, str) else names, file)
-            file.flush()
-            storage.upload_file(self.aws, file.name, upload.uri, kms=kms)
-        count = f"{archive.files} file{'s' if archive.files != 1 else ''}"
-        return f"{count}, {archive.content:,} bytes, packed {archive.size:,} bytes to {upload.uri}"
 
     def _keep(self, plan: SageMakerPlan, arn: str) -> None:
         """Keep on this machine what was sent and where, so that the job is found again."""
