@@ -93,7 +93,7 @@ def test_files_of_this_machine_become_uploads(tmp_path: Path, source: Path) -> N
 def test_the_program_is_shipped_under_a_name_made_of_its_bytes(tmp_path: Path, source: Path) -> None:
     plan = plan_of(tmp_path, request_of(file_uri(str(source))))
     upload = plan.uploads[-1]
-    assert (upload.kind, upload.uri.startswith("s3://bucket/jobs/hvdsm/"), plan.program) == ("program", True, b"program")
+    assert (upload.kind, upload.uri.startswith("s3://bucket/jobs/program/"), plan.program) == ("program", True, b"program")
     assert upload.uri == uri_of(plan.request, "hvdsm") + "hvdsm.pyz"
 
 

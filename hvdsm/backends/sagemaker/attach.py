@@ -126,10 +126,10 @@ def price_lines(backend: SageMakerBackend, plan: SageMakerPlan) -> List[str]:
     kinds = sorted(set(instance_types(plan.request)))
     try:
         prices = read_prices(file) if file else fetch_prices(backend.aws, kinds)
-    except HvdsmError as error:
+    except HvdsmError:
         if file:
             raise
-        return [f"price: not known ({error.what}); --prices FILE gives one"]
+        return ["price: not known, since AWS's price list cannot be read with these credentials; --prices FILE gives one"]
     found = estimate(plan.request, prices)
     return [str(found)] if found else []
 

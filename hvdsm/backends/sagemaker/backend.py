@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from hvdsm.backends.base import NOTE, WARNING, Event
 from hvdsm.backends.local.layout import distribution_hosts, hosts_of
-from hvdsm.backends.sagemaker.follow import Follower, Lines, metrics_of
+from hvdsm.backends.local.machine import importable
+from hvdsm.backends.local.meter import Meter
+from hvdsm.backends.sagemaker.follow import Follower, Lines
 from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan
 from hvdsm.backends.sagemaker.result import outcome_of
 from hvdsm.backends.sagemaker.uploading import upload_one
@@ -206,18 +208,30 @@ class SageMakerBackend:
         for text in job.warnings:
             yield Event(WARNING, text)
         said: List[str] = []
-        follower = self._follower(job, said.append)
-        for event in follower.events():
-            while said:
-                yield Event(NOTE, said.pop(0))
-            yield event
-        job.description, job.reported = follower.description, follower.lines.reported
-        self._finish(job, follower)
+        with contextlib.ExitStack() as closing:
+            meter = self._meter(job)
+            if meter is not None:
+                closing.callback(meter.close)
+            follower = self._follower(job, said.append, meter)
+            for event in follower.events():
+                while said:
+                    yield Event(NOTE, said.pop(0))
+                yield event
+            job.description, job.reported = follower.description, follower.lines.reported
+            self._finish(job, meter)
         for text in job.ended.warnings if job.ended is not None else ():
             if text not in job.warnings:
                 yield Event(WARNING, text)
 
-    def _follower(self, job: SageMakerJob, say: Say) -> Follower:
+    def _meter(self, job: SageMakerJob) -> Optional[Meter]:
+        """What looks for the job's metrics in the lines that are kept on this machine; None when there are none to look for."""
+        definitions = (job.request.get("AlgorithmSpecification") or {}).get("MetricDefinitions")
+        if not definitions or job.job_dir is None:
+            return None
+        log = os.path.join(job.job_dir, "logs", f"{launcher_of(job.request)}.log")
+        return Meter(definitions, [log], importable(self.environ))
+
+    def _follower(self, job: SageMakerJob, say: Say, meter: Optional[Meter]) -> Follower:
         from hvdsm.aws.failures import patiently
         from hvdsm.aws.logs import Follower as LogFollower
         from hvdsm.aws.training import describe_job
@@ -232,17 +246,20 @@ class SageMakerBackend:
         return Follower(
             describe=lambda: patiently(lambda: describe_job(self.aws, job.name), say=say, limit=PATIENCE),
             source=LogFollower(self.aws, job.name, interval=self.options.interval),
-            lines=Lines(launcher_of(job.request), open_log if logs is not None else None, metrics_of(job.request)),
+            lines=Lines(launcher_of(job.request), open_log if logs is not None else None),
             interval=self.options.interval,
+            kept=meter.more if meter is not None else lambda: None,
             awaits_report=is_own_program(job.request) or (self.options.container_program == TRAIN and job.job_dir is not None),
         )
 
-    def _finish(self, job: SageMakerJob, follower: Follower) -> None:
+    def _finish(self, job: SageMakerJob, meter: Optional[Meter]) -> None:
         outcome = outcome_of(job.description, job.reported)
-        metrics = follower.lines.metrics
-        if metrics is not None:
-            outcome = with_metrics(outcome, metrics.summary())
-        job.ended = replace(outcome, warnings=(*job.warnings, *(text for text in outcome.warnings if text not in job.warnings)))
+        warnings = [*job.warnings, *outcome.warnings]
+        if meter is not None:
+            found = meter.finish()
+            warnings += [*found.warnings, *(found.unmatched.values() if outcome.ok else ())]
+            outcome = replace(outcome, metrics=found.summary)
+        job.ended = replace(outcome, warnings=tuple(dict.fromkeys(warnings)))
         if job.job_dir is not None:
             with contextlib.suppress(OSError), open(os.path.join(job.job_dir, "outcome.json"), "w", encoding="utf-8") as file:
                 file.write(job.ended.to_json())
@@ -271,9 +288,3 @@ class SageMakerBackend:
 def launcher_of(request: Mapping[str, Any]) -> str:
     """The host that starts the ranks, and has their lines."""
     return distribution_hosts(request, hosts_of(request))[0].name
-
-
-def with_metrics(outcome: JobOutcome, found: Mapping[str, Mapping[str, float]]) -> JobOutcome:
-    """The outcome with metrics."""
-    kept: Dict[str, Mapping[str, float]] = {name: dict(values) for name, values in found.items()}
-    return replace(outcome, metrics=kept)

@@ -8,14 +8,11 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from hvdsm.backends.base import NOTE, OUTPUT, PHASE, WARNING, Event
 from hvdsm.errors import HvdsmError
 from hvdsm.model import JobOutcome
-
-if TYPE_CHECKING:
-    from hvdsm.compose.metrics import Metrics
 
 ENDED = ("Completed", "Failed", "Stopped")
 # What the last lines may take to arrive after the job has ended, where the launcher has said that there will be more.
@@ -51,13 +48,11 @@ class Lines:
 
     Attributes:
         open_log: opens the file that keeps a host's lines; None keeps none.
-        metrics: finds metrics in the launcher's lines, if any are defined.
         reported: the outcome that the launcher's last line told.
     """
 
     launcher: str
     open_log: Optional[Callable[[str], BinaryIO]] = None
-    metrics: Optional[Metrics] = None
     reported: Optional[JobOutcome] = None
     _own: Dict[str, bool] = field(default_factory=dict)
     _files: Dict[str, BinaryIO] = field(default_factory=dict)
@@ -78,8 +73,6 @@ class Lines:
             self._own[host] = self._own.get(host, False) or bool(_OWN_LINE.match(data))
             if host != self.launcher and self._own[host] and _RANK_LINE.match(data):
                 continue
-            if self.metrics is not None and host == self.launcher:
-                self.metrics.feed(data)
             shown.append((host, data + b"\n"))
         for file in self._files.values():
             file.flush()
@@ -108,6 +101,7 @@ class Follower:
         interval: seconds between two looks.
         wait: waits for so many seconds, or shorter when it is called off; True then.
         awaits_report: whether hvdsm's program runs the job, so that its last line is known.
+        kept: called when there are more lines in the files of the logs.
     """
 
     describe: Callable[[], Mapping[str, Any]]
@@ -117,6 +111,7 @@ class Follower:
     wait: Callable[[float], bool] = field(default_factory=lambda: threading.Event().wait)
     clock: Callable[[], float] = time.monotonic
     awaits_report: bool = False
+    kept: Callable[[], None] = lambda: None
     notes: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     description: Mapping[str, Any] = field(default_factory=dict)
 
@@ -206,6 +201,7 @@ class Follower:
                 pieces[-1] = (host, pieces[-1][1] + data)
             else:
                 pieces.append((host, data))
+        self.kept()
         for host, data in pieces:
             yield self._event(OUTPUT, data=data, host=host)
 
@@ -220,11 +216,3 @@ class Follower:
 
     def _event(self, kind: str, text: str = "", data: bytes = b"", host: Optional[str] = None) -> Event:
         return Event(kind, text, data, host)
-
-
-def metrics_of(description: Mapping[str, Any]) -> Optional[Metrics]:
-    """What looks for the job's metrics; None when it defines none."""
-    from hvdsm.compose.metrics import compile_metrics
-
-    definitions = (description.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or ()
-    return compile_metrics(definitions) if definitions else None

@@ -67,7 +67,7 @@ def placed_in_s3(request: Mapping[str, Any], prefix: str, program: Optional[byte
             remedy=f"--checkpoint {own}/checkpoints",
         )
     if program is not None:
-        folder = f"{prefix}/hvdsm/{hashlib.sha256(program).hexdigest()[:16]}"
+        folder = f"{prefix}/program/{hashlib.sha256(program).hexdigest()[:16]}"
         changed = with_program(changed, folder + "/")
         uploads.append(Upload(PROGRAM_FILE, "container program", "", f"{folder}/{BUNDLE_FILE}"))
     return changed, tuple(uploads)
