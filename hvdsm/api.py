@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Literal, Mapping, Optional, Sequence, TextIO, Tuple, Union, overload
 
 from hvdsm.backends.display import Display
-from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
+from hvdsm.backends.local import LocalOptions
 from hvdsm.backends.making import (
     DEFAULT_OUTPUT,
     change_request,
@@ -23,12 +24,14 @@ from hvdsm.backends.making import (
 )
 from hvdsm.backends.signals import stopping_signals
 from hvdsm.compose.cloud import CloudOptions
+from hvdsm.compose.limits import check_types
 from hvdsm.compose.options import parse_options
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
 from hvdsm.errors import UsageError
 from hvdsm.model import MPI, JobOutcome
 
 if TYPE_CHECKING:
+    from hvdsm.backends.local import LocalJob
     from hvdsm.backends.sagemaker import TrainingJobHandle
 
 __all__ = [
@@ -149,6 +152,8 @@ def launch(
     """
     if backend not in BACKENDS:
         raise UsageError(f"must be one of {', '.join(BACKENDS)}, not {backend!r}", where="backend")
+    if backend == SAGEMAKER and not cloud.get("role") and os.environ.get("SAGEMAKER_ROLE") and not (request or {}).get("RoleArn"):
+        cloud = {**cloud, "role": os.environ["SAGEMAKER_ROLE"]}
     fields, more = cloud_options(cloud)
     changes: Dict[str, Any] = {
         "channels": channels or {},
@@ -178,6 +183,7 @@ def launch(
     elif script is not None or args or source_dir is not None:
         raise UsageError("a request stands instead of a script", remedy="leave out script, args and source_dir")
     else:
+        check_types(request)
         made = change_request(request, environment=env, **changes)
     display = Display(sys.stdout if stream is None else stream)
     if backend == SAGEMAKER:
@@ -240,6 +246,8 @@ def execute(request: Mapping[str, Any], options: LocalOptions, display: Display,
 
     SIGINT, SIGTERM and SIGHUP stop the job orderly, a second one at once.
     """
+    from hvdsm.backends.local import LocalBackend
+
     backend = LocalBackend(options)
     plan = backend.plan(request)
     display.launcher = plan.launcher

@@ -27,7 +27,36 @@ MAIN = '''"""Runs this host's part of a training job: `python3 hvdsm.pyz`."""
 import sys
 
 if sys.version_info < (3, 8):
-    sys.stderr.write("hvdsm: Python 3.8 or later is needed, this is %s\\n" % sys.version.split()[0])
+    # Understood by every Python since 2.7: the rest of the program is not.
+    import io
+    import json
+    import os
+
+    base = os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml"
+    message = (
+        "the image lacks Python 3.8 or later, which hvdsm runs on (this is %s, %s)\\n"
+        "  try: take a base image with a newer Python: the line FROM of its Dockerfile (for example FROM python:3.11-slim);\\n"
+        "    or, where the image has a newer one beside it, name that in ContainerEntrypoint (for example python3.8)"
+    ) % (sys.version.split()[0], sys.executable)
+    sys.stdout.write("hvdsm: error: %s\\n" % message)
+    first = False
+    try:
+        if not os.path.isdir(base + "/output"):
+            os.makedirs(base + "/output")
+        with io.open(base + "/output/failure", "w", encoding="utf-8") as file:
+            file.write(u"" + message + u"\\nClientError: ExitCode 78\\n")
+        with io.open(base + "/input/config/resourceconfig.json", encoding="utf-8") as file:
+            resource = json.load(file)
+        first = resource["hosts"][0] == resource["current_host"]
+    except Exception as error:
+        sys.stdout.write("hvdsm: warning: %s\\n" % error)
+    asked = os.environ.get("HVDSM_OUTCOME_LINE") or ("0" if os.environ.get("HVDSM_REHEARSAL", "0") != "0" else "1")
+    if first and asked != "0":
+        failure = {"kind": "launch", "message": message, "exit_code": 78}
+        name = os.environ.get("TRAINING_JOB_NAME", "training-job")
+        outcome = {"job_name": name, "status": "Failed", "exit_code": 78, "failure": failure}
+        sys.stdout.write("hvdsm: outcome %s\\n" % json.dumps(outcome))
+    sys.stdout.flush()
     sys.exit(78)
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ class Display:
             lines = [f"no host said why; see {job_dir}/logs" if job_dir else "no host said why"]
         if outcome.failure is not None and job_dir is not None:
             named = [f"logs/{outcome.failure.host}.log", "output/failure"]
-            for title, path in zip(("whole log", "failure text"), (os.path.join(job_dir, name) for name in named)):
+            for what, path in zip(("whole log", "failure text"), (os.path.join(job_dir, name) for name in named)):
                 if os.path.isfile(path):
-                    lines.append(f"{title}: {path}")
+                    lines.append(f"{what}: {path}")
         lines = [part for line in lines for part in line.split("\n")]
         if not self.colour:
             return "".join([f"hvdsm: {title}\n", *(f"hvdsm: | {line}\n" for line in lines)])

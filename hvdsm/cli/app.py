@@ -35,7 +35,11 @@ class LazyGroup(click.Group):
             return None
         command = import_module(_COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
-        return command
+        if cmd_name == "config":
+            return command
+        from hvdsm.cli.defaults import configurable
+
+        return configurable(command, (cmd_name,), list(_COMMANDS))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands in the help."""

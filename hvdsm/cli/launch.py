@@ -8,15 +8,16 @@ import sys
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import click
-from click.core import ParameterSource
 
 from hvdsm.api import BACKENDS, DEFAULT_OUTPUT, LOCAL, SAGEMAKER, execute, with_settings
 from hvdsm.backends.display import Display
 from hvdsm.backends.local import HOST_MODES, LocalOptions
 from hvdsm.backends.making import change_request, make_request
 from hvdsm.cli.cloud_flags import Sectioned, cloud_flags, pairs, taken_apart
+from hvdsm.cli.defaults import given_by_flag, hyperparameters_of, settled
 from hvdsm.compose.cloud import CloudOptions
-from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, parse_hyperparameter
+from hvdsm.compose.limits import check_types
+from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
 from hvdsm.errors import ConfigError, HvdsmError, UsageError
 from hvdsm.model import DISTRIBUTIONS, MPI
 
@@ -106,14 +107,18 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     if not given["dry_run"]:
         hand_over_in_container()
     try:
-        return _launch(ctx, as_json, **given)
+        given = settled(ctx, given)
+        asked = _asked(ctx, given["request_file"], given["script"])
+        return _launch(ctx, as_json, asked=asked, **settled(ctx, given, asked))
     except HvdsmError as error:
         if as_json:
             click.echo(json.dumps({"error": str(error), "exit_code": error.exit_code}, indent=2))
         raise
 
 
-def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, backend: str, **given: Any) -> int:
+def _launch(
+    ctx: click.Context, as_json: bool, *, dry_run: bool, backend: str, asked: Optional[Dict[str, Any]], **given: Any
+) -> int:
     local = LocalOptions(
         output=given["output"],
         hosts=given.pop("hosts"),
@@ -124,8 +129,9 @@ def _launch(ctx: click.Context, as_json: bool, *, dry_run: bool, backend: str, *
         stop_grace=given.pop("stop_grace"),
         interrupt_after=given.pop("interrupt_after"),
     )
+    given.pop("request_file")
     cloud, told, given = taken_apart(given)
-    request = _request(ctx, cloud=cloud, **given)
+    request = _request(ctx, cloud=cloud, asked=asked, **given)
     display = Display(sys.stderr if as_json else sys.stdout)
     if backend == SAGEMAKER:
         told.update(region=given["region"], output=given["output"])
@@ -174,32 +180,23 @@ def _request(
     *,
     script: Optional[str],
     args: Tuple[str, ...],
-    request_file: Optional[str],
     hyperparameters: Tuple[str, ...],
     channels: Tuple[str, ...],
     environment: Tuple[str, ...],
     hyperparameters_file: Optional[str],
     cloud: CloudOptions,
+    asked: Optional[Dict[str, Any]],
     **options: Any,
 ) -> Mapping[str, Any]:
-    values = pairs(hyperparameters, "--hyperparameter", parse_hyperparameter)
-    if hyperparameters_file is not None:
-        from hvdsm.settings import read_hyperparameters
-
-        values = {**read_hyperparameters(hyperparameters_file), **values}
+    values = hyperparameters_of(ctx, hyperparameters, hyperparameters_file)
     places = pairs(channels, "--channel", str)
     variables = pairs(environment, "--env", str)
-    if request_file is None:
+    if asked is None:
         if script is None:
             raise UsageError("SCRIPT is missing (or --request FILE)", remedy="hvdsm launch --help")
         return make_request(script, args, hyperparameters=values, channels=places, env=variables, cloud=cloud, **options)
-    if script is not None:
-        raise UsageError(f"--request stands instead of SCRIPT ({script})", remedy="leave one of them out")
-    for name in _IN_REQUEST:
-        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise UsageError(f"--{name.replace('_', '-')} is said by the request itself", remedy=f"change it in {request_file}")
     return change_request(
-        read_request(request_file),
+        asked,
         job_name=options["job_name"],
         channels=places,
         environment=variables,
@@ -210,6 +207,20 @@ def _request(
         max_restarts=options["max_restarts"],
         cloud=cloud,
     )
+
+
+def _asked(ctx: click.Context, request_file: Optional[str], script: Optional[str]) -> Optional[Dict[str, Any]]:
+    """The request of --request; None without one."""
+    if request_file is None:
+        return None
+    if script is not None:
+        raise UsageError(f"--request stands instead of SCRIPT ({script})", remedy="leave one of them out")
+    for name in _IN_REQUEST:
+        if given_by_flag(ctx, name):
+            raise UsageError(f"--{name.replace('_', '-')} is said by the request itself", remedy=f"change it in {request_file}")
+    request = read_request(request_file)
+    check_types(request)
+    return request
 
 
 def read_request(path: str) -> Dict[str, Any]:

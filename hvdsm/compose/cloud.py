@@ -234,13 +234,24 @@ def with_program(request: Mapping[str, Any], uri: str) -> Dict[str, Any]:
             where="AlgorithmSpecification.ContainerEntrypoint",
             remedy="add --container-program train to keep it, or leave the field out",
         )
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    channel = {"ChannelName": BUNDLE_CHANNEL, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
     return {
         **request,
         "AlgorithmSpecification": {**algorithm, "ContainerEntrypoint": list(BUNDLE_ENTRYPOINT)},
-        "InputDataConfig": [*channels, channel],
+        "InputDataConfig": [*channels, channel_for_all(request, BUNDLE_CHANNEL, uri)],
     }
+
+
+def channel_for_all(request: Mapping[str, Any], name: str, uri: str) -> Dict[str, Any]:
+    """A channel that every host gets as files.
+
+    Where a channel names instance groups, every channel has to: then this one names all of them.
+    """
+    source: Dict[str, Any] = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    sources = [(channel.get("DataSource") or {}).get("S3DataSource") or {} for channel in request.get("InputDataConfig") or ()]
+    if any(other.get("InstanceGroupNames") for other in sources):
+        groups = (request.get("ResourceConfig") or {}).get("InstanceGroups") or ()
+        source["InstanceGroupNames"] = [group["InstanceGroupName"] for group in groups]
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
 
 
 def is_own_program(request: Mapping[str, Any]) -> bool:

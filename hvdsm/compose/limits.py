@@ -1,200 +1,203 @@
-"""The limits of CreateTrainingJob that botocore does not check, so that a request fails here and not in the cloud.
+"""The limits of CreateTrainingJob that a rehearsal checks as well, so that a request fails here and not in the cloud.
 
-Source: the SageMaker API reference, "CreateTrainingJob" and the types it names.
+Source: the SageMaker API reference, "CreateTrainingJob" and the types it names.  A request that is sent to the service is
+checked in full, against the service's own model (``hvdsm.aws.shapes``); here the standard library must do.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from hvdsm.compose.fields import well_typed
+from hvdsm.compose.problems import MISSING, Path, Problem, bounds_problem, path_text, shown, standing, told
+from hvdsm.compose.rules_run import MAX_RUNTIME, RUN_RULES, Rule, broken
 from hvdsm.errors import ConfigError
+
+__all__ = [
+    "CHANNEL",
+    "LIMITS",
+    "MAX_NAME",
+    "MAX_RUNTIME",
+    "NAME",
+    "VARIABLE",
+    "check_request",
+    "check_types",
+    "problems_of",
+    "refuse",
+    "shown",
+]
 
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 MAX_NAME = 63
 CHANNEL = re.compile(r"[A-Za-z0-9.\-_]+")
+MOST_TOLD = 50
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-MAX_RUNTIME = 28 * 24 * 3600
 
-Check = Callable[[Mapping[str, Any]], Iterator[str]]
+# Least and greatest length of a string, list or map, or of a number itself; [] is every entry, {} every value, {key} every key.
+LIMITS: Mapping[str, Tuple[Optional[int], Optional[int]]] = {
+    "HyperParameters": (0, 100),
+    "HyperParameters{key}": (0, 256),
+    "HyperParameters{}": (0, 2500),
+    "Environment": (0, 100),
+    "Environment{key}": (0, 512),
+    "Environment{}": (0, 512),
+    "AlgorithmSpecification.TrainingImage": (0, 255),
+    "AlgorithmSpecification.ContainerEntrypoint": (1, 100),
+    "AlgorithmSpecification.ContainerEntrypoint[]": (0, 256),
+    "AlgorithmSpecification.ContainerArguments": (1, 100),
+    "AlgorithmSpecification.ContainerArguments[]": (0, 256),
+    "AlgorithmSpecification.MetricDefinitions": (0, 40),
+    "AlgorithmSpecification.MetricDefinitions[].Name": (1, 255),
+    "AlgorithmSpecification.MetricDefinitions[].Regex": (1, 500),
+    "InputDataConfig": (1, 20),
+    "InputDataConfig[].ChannelName": (1, 64),
+    "InputDataConfig[].DataSource.S3DataSource.S3Uri": (0, 1024),
+    "InputDataConfig[].DataSource.FileSystemDataSource.DirectoryPath": (0, 4096),
+    "OutputDataConfig.S3OutputPath": (0, 1024),
+    "ResourceConfig.InstanceGroups": (0, 5),
+    "ResourceConfig.InstanceGroups[].InstanceGroupName": (1, 64),
+    "ResourceConfig.KeepAlivePeriodInSeconds": (0, 21600),
+    "StoppingCondition.MaxRuntimeInSeconds": (1, None),
+    "StoppingCondition.MaxWaitTimeInSeconds": (1, None),
+    "CheckpointConfig.S3Uri": (0, 1024),
+    "CheckpointConfig.LocalPath": (0, 4096),
+    "RoleArn": (20, 2048),
+    "Tags": (0, 50),
+    "VpcConfig.SecurityGroupIds": (1, 5),
+    "VpcConfig.Subnets": (1, 16),
+    "RetryStrategy.MaximumRetryAttempts": (1, 30),
+}
 
 
-def check_request(request: Mapping[str, Any]) -> None:
+def check_request(request: Any) -> None:
     """Check a CreateTrainingJob request as far as both the service and a rehearsal need it.
 
     ``RoleArn``, ``TrainingImage`` and ``OutputDataConfig`` may be missing: a rehearsal does without.
 
+    Args:
+        request: what a JSON file may hold; any of its fields may have any type.
+
     Raises:
         ConfigError: one or more limits are exceeded; the message names each field, its limit and the value.
     """
-    problems = problems_of(request)
+    refuse(problems_of(request))
+
+
+def check_types(request: Any) -> None:
+    """Check only that each field of a request has its type, so that a request just read can be changed without surprise.
+
+    Raises:
+        ConfigError: a field has another type, an object or list in place of the other included.
+    """
+    refuse([str(problem) for problem in well_typed(request)[1]])
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise ConfigError with the problems, if there are any; of very many, the first."""
     if problems:
+        more = [f"and {len(problems) - MOST_TOLD:,} more"] if len(problems) > MOST_TOLD else []
         raise ConfigError(
-            "\n  ".join([f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", *problems]),
+            "\n  ".join([f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}", *problems[:MOST_TOLD], *more]),
             where="the training job request",
             remedy="change the fields named above; the limits are those of CreateTrainingJob",
         )
 
 
-def problems_of(request: Mapping[str, Any]) -> List[str]:
+def problems_of(request: Any) -> List[str]:
     """What :func:`check_request` complains of, one line each."""
-    return [line for check in _CHECKS for line in check(request)]
+    typed, wrong = well_typed(request)
+    found = [*_bounds(typed, typed, (), ""), *broken(typed, (*_CHECKS, *RUN_RULES))]
+    return [str(problem) for problem in (*wrong, *standing(found, wrong))]
 
 
-def _name(request: Mapping[str, Any]) -> Iterator[str]:
+def _bounds(root: Any, value: Any, path: Path, kind: str) -> Iterator[Problem]:
+    """Every value below ``value`` that is beyond its entry of LIMITS; ``kind`` is the key there."""
+    if kind in LIMITS:
+        text = bounds_problem(value, *LIMITS[kind], told(root, path, value))
+        if text:
+            yield Problem(path_text(path), text)
+    if isinstance(value, str) and not _encodable(value):
+        yield Problem(path_text(path), f"must be Unicode text, not one with half a surrogate pair: {told(root, path, value)}")
+    if isinstance(value, Mapping):
+        is_map = f"{kind}{{}}" in LIMITS
+        for name, entry in value.items():
+            if is_map:
+                text = bounds_problem(name, *LIMITS[f"{kind}{{key}}"], shown(name))
+                if text:
+                    yield Problem(path_text(path), f"a key has {text}")
+                if not _encodable(name):
+                    yield Problem(path_text(path), f"a key must be Unicode text, not {shown(name)}")
+            inner = f"{kind}{{}}" if is_map else f"{kind}.{name}" if kind else name
+            yield from _bounds(root, entry, (*path, name), inner)
+    elif isinstance(value, (list, tuple)):
+        for index, entry in enumerate(value):
+            yield from _bounds(root, entry, (*path, index), f"{kind}[]")
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text can stand in a file or an environment; bytes that are no UTF-8 can, as Python holds them."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _name(request: Mapping[str, Any]) -> Iterator[Problem]:
     name = request.get("TrainingJobName")
-    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        yield f"TrainingJobName: 1 to {MAX_NAME} letters, digits and inner hyphens, not {shown(name)}"
+    if name is None or not NAME.fullmatch(name[: MAX_NAME + 1]) or len(name) > MAX_NAME:
+        yield Problem("TrainingJobName", f"1 to {MAX_NAME} letters, digits and inner hyphens, not {shown(name)}")
 
 
-def _hyperparameters(request: Mapping[str, Any]) -> Iterator[str]:
-    values = request.get("HyperParameters")
-    yield from _strings("HyperParameters", values, 100, 256, 2500)
+def _variables(request: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in request.get("Environment") or ():
+        if not VARIABLE.fullmatch(name):
+            text = f"a name is letters, digits and underscores and begins with no digit, not {shown(name)}"
+            yield Problem("Environment", text)
 
 
-def _environment(request: Mapping[str, Any]) -> Iterator[str]:
-    values = request.get("Environment")
-    yield from _strings("Environment", values, 100, 512, 512)
-    for key in values if isinstance(values, Mapping) else ():
-        if not VARIABLE.fullmatch(str(key)):
-            yield f"Environment: a name is letters, digits and underscores and begins with no digit, not {shown(key)}"
+def _channels(request: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, channel in enumerate(request.get("InputDataConfig") or ()):
+        name = channel.get("ChannelName")
+        # The name becomes a directory: one of dots only would be another one.
+        if name is None or (name and not CHANNEL.fullmatch(name)) or set(name) == {"."}:
+            text = f"1 to 64 letters, digits, dots, hyphens and underscores, not {shown(name)}"
+            yield Problem(f"InputDataConfig[{index}].ChannelName", text)
+        source = (channel.get("DataSource") or {}).get("S3DataSource")
+        if source is not None and not source.get("S3Uri"):
+            yield Problem(f"InputDataConfig[{index}].DataSource.S3DataSource.S3Uri", f"{MISSING}: 1 to 1,024 characters")
 
 
-def _strings(field: str, values: Any, count: int, key_length: int, value_length: int) -> Iterator[str]:
-    if values is None:
-        return
-    if not isinstance(values, Mapping):
-        yield f"{field}: must be a map of strings, not {type(values).__name__}"
-        return
-    if len(values) > count:
-        yield f"{field}: at most {count} entries, not {len(values)}"
-    for key, value in values.items():
-        if len(str(key)) > key_length:
-            yield f"{field}: a key has at most {key_length} characters, not {len(str(key))}: {shown(key)}"
-        if not isinstance(value, str):
-            yield f"{field}.{key}: must be a string, not {type(value).__name__}"
-        elif len(value) > value_length:
-            yield f"{field}.{key}: at most {value_length:,} characters, not {len(value):,}"
-
-
-def _algorithm(request: Mapping[str, Any]) -> Iterator[str]:
-    algorithm = request.get("AlgorithmSpecification") or {}
-    image = algorithm.get("TrainingImage") or ""
-    if len(image) > 255:
-        yield f"AlgorithmSpecification.TrainingImage: at most 255 characters, not {len(image)}"
-    for field in ("ContainerEntrypoint", "ContainerArguments"):
-        words = algorithm.get(field)
-        if words is None:
-            continue
-        if not 1 <= len(words) <= 100:
-            yield f"AlgorithmSpecification.{field}: 1 to 100 words, not {len(words)}"
-        for word in words:
-            if len(word) > 256:
-                yield f"AlgorithmSpecification.{field}: a word has at most 256 characters, not {len(word)}: {shown(word)}"
-    metrics = algorithm.get("MetricDefinitions") or ()
-    if len(metrics) > 40:
-        yield f"AlgorithmSpecification.MetricDefinitions: at most 40, not {len(metrics)}"
-    for metric in metrics:
-        if len(metric.get("Regex", "")) > 500:
-            yield f"AlgorithmSpecification.MetricDefinitions.{metric.get('Name')}: Regex has at most 500 characters"
-
-
-def _channels(request: Mapping[str, Any]) -> Iterator[str]:
-    channels = request.get("InputDataConfig")
-    if channels is None:
-        return
-    if not 1 <= len(channels) <= 20:
-        yield f"InputDataConfig: 1 to 20 channels, not {len(channels)}"
-    names = [channel.get("ChannelName") for channel in channels]
-    for name in names:
-        if not isinstance(name, str) or not CHANNEL.fullmatch(name) or len(name) > 64 or set(name) == {"."}:
-            yield f"InputDataConfig.ChannelName: 1 to 64 letters, digits, dots, hyphens and underscores, not {shown(name)}"
-    for name in sorted({str(name) for name in names if names.count(name) > 1}):
-        yield f"InputDataConfig.ChannelName: {name} is given {names.count(name)} times"
-    for channel in channels:
-        uri = ((channel.get("DataSource") or {}).get("S3DataSource") or {}).get("S3Uri") or ""
-        if len(uri) > 1024:
-            yield f"InputDataConfig.{channel.get('ChannelName')}.S3Uri: at most 1,024 characters, not {len(uri):,}"
-
-
-def _resources(request: Mapping[str, Any]) -> Iterator[str]:
+def _hosts(request: Mapping[str, Any]) -> Iterator[Problem]:
     resources = request.get("ResourceConfig")
-    if not isinstance(resources, Mapping):
-        yield f"ResourceConfig: must give InstanceCount and InstanceType, or InstanceGroups; not {shown(resources)}"
+    if resources is None:
+        yield Problem("ResourceConfig", f"{MISSING}: InstanceCount and InstanceType, or InstanceGroups")
         return
-    groups: Sequence[Mapping[str, Any]] = resources.get("InstanceGroups") or ()
-    if len(groups) > 5:
-        yield f"ResourceConfig.InstanceGroups: at most 5, not {len(groups)}"
-    for group in groups:
-        name = group.get("InstanceGroupName")
-        if not 1 <= len(str(name or "")) <= 64:
-            yield f"ResourceConfig.InstanceGroups.InstanceGroupName: 1 to 64 characters, not {shown(name)}"
-        yield from _count("ResourceConfig.InstanceGroups.InstanceCount", group.get("InstanceCount"))
-    if groups and (resources.get("InstanceCount") or resources.get("InstanceType")):
-        yield "ResourceConfig: InstanceGroups stand instead of InstanceCount and InstanceType, not beside them"
+    groups = resources.get("InstanceGroups") or ()
+    for index, group in enumerate(groups):
+        path = f"ResourceConfig.InstanceGroups[{index}]"
+        if group.get("InstanceGroupName") is None:
+            yield Problem(f"{path}.InstanceGroupName", MISSING)
+        yield from _count(f"{path}.InstanceCount", group.get("InstanceCount"))
     if not groups:
         yield from _count("ResourceConfig.InstanceCount", resources.get("InstanceCount"))
-    keep = resources.get("KeepAlivePeriodInSeconds")
-    if keep is not None and not 0 <= keep <= 21600:
-        yield f"ResourceConfig.KeepAlivePeriodInSeconds: 0 to 21,600, not {shown(keep)}"
 
 
-def _count(field: str, count: Any) -> Iterator[str]:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        yield f"{field}: a whole number from 1, not {shown(count)}"
+def _count(path: str, count: Optional[int]) -> Iterator[Problem]:
+    if count is None or count < 1:
+        yield Problem(path, f"a whole number from 1, not {shown(count)}")
 
 
-def _stopping(request: Mapping[str, Any]) -> Iterator[str]:
-    stopping = request.get("StoppingCondition") or {}
-    seconds = stopping.get("MaxRuntimeInSeconds")
-    if seconds is not None and (not isinstance(seconds, int) or isinstance(seconds, bool) or not 1 <= seconds <= MAX_RUNTIME):
-        yield f"StoppingCondition.MaxRuntimeInSeconds: 1 to {MAX_RUNTIME:,} (28 days), not {shown(seconds)}"
-    wait: Optional[Any] = stopping.get("MaxWaitTimeInSeconds")
-    if isinstance(wait, int) and isinstance(seconds, int) and wait < seconds:
-        yield f"StoppingCondition.MaxWaitTimeInSeconds: at least MaxRuntimeInSeconds ({seconds:,}), not {wait:,}"
-
-
-def _checkpoints(request: Mapping[str, Any]) -> Iterator[str]:
+def _checkpoints(request: Mapping[str, Any]) -> Iterator[Problem]:
     config = request.get("CheckpointConfig")
     if config is None:
         return
-    uri, path = (config.get("S3Uri"), config.get("LocalPath")) if isinstance(config, Mapping) else (None, None)
-    if not isinstance(uri, str) or not uri or len(uri) > 1024:
-        yield f"CheckpointConfig.S3Uri: 1 to 1,024 characters, not {shown(uri)}"
-    if path is not None and (not isinstance(path, str) or not path.startswith("/") or len(path) > 4096):
-        yield f"CheckpointConfig.LocalPath: an absolute path of at most 4,096 characters, not {shown(path)}"
+    if not config.get("S3Uri"):
+        yield Problem("CheckpointConfig.S3Uri", f"{MISSING}: 1 to 1,024 characters")
+    path = config.get("LocalPath")
+    if path is not None and not path.startswith("/"):
+        yield Problem("CheckpointConfig.LocalPath", f"must be an absolute path, not {shown(path)}")
 
 
-def _rest(request: Mapping[str, Any]) -> Iterator[str]:
-    role = request.get("RoleArn")
-    if role is not None and not 20 <= len(role) <= 2048:
-        yield f"RoleArn: 20 to 2,048 characters, not {len(role)}"
-    if len(request.get("Tags") or ()) > 50:
-        yield f"Tags: at most 50, not {len(request['Tags'])}"
-    vpc = request.get("VpcConfig")
-    if vpc is not None:
-        for field, most in (("SecurityGroupIds", 5), ("Subnets", 16)):
-            if not 1 <= len(vpc.get(field) or ()) <= most:
-                yield f"VpcConfig.{field}: 1 to {most}, not {len(vpc.get(field) or ())}"
-    retry = (request.get("RetryStrategy") or {}).get("MaximumRetryAttempts")
-    if retry is not None and not 1 <= retry <= 30:
-        yield f"RetryStrategy.MaximumRetryAttempts: 1 to 30, not {shown(retry)}"
-
-
-_CHECKS: Sequence[Check] = (
-    _name,
-    _algorithm,
-    _hyperparameters,
-    _environment,
-    _channels,
-    _resources,
-    _stopping,
-    _checkpoints,
-    _rest,
-)
-
-
-def shown(value: Any) -> str:
-    """A value for a message: quoted, at most about 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:70]}… ({len(text):,} characters)"
+_CHECKS: Sequence[Rule] = (_name, _variables, _channels, _hosts, _checkpoints)

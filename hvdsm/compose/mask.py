@@ -25,8 +25,17 @@ _SECRET = re.compile(
 _HARMLESS = re.compile(
     r"(?:^|[_.\-])(?:pad|eos|bos|unk|mask|sep|cls|stop|start|end|special|image|new)[_.\-]token$", re.IGNORECASE
 )
-_URL_USER = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
+# A password may hold an @ itself: the last one before the path counts.
+_URL_USER = re.compile(r"(?<=://)[^/\s\"'?#]+(?=@)")
+# What makes a presigned address one that anybody can use; also of the older kind, and of Azure and Google.
+_URL_SIGNATURE = re.compile(
+    r"(?<=[?&])((?:X-(?:Amz|Goog)-(?:Signature|Security-Token|Credential)|AWSAccessKeyId|GoogleAccessId|Signature|sig)=)[^&#\s\"'<>]+",
+    re.IGNORECASE,
+)
 _ASSIGNMENT = re.compile(r"(?<![\w.\-])([A-Za-z_][\w.\-]*)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"',;]+)")
+# Fields of a request that are masked each in a way of its own, and those whose text is a regular expression.
+_OWN_WAY = ("Environment", "HyperParameters", "AlgorithmSpecification")
+_EXPRESSIONS = ("Regex",)
 _MPI_KEY = "sagemaker_mpi_custom_mpi_options"
 
 
@@ -40,16 +49,20 @@ def looks_secret(name: str) -> bool:
 
 
 def mask_value(name: str, value: str) -> str:
-    """``<masked>`` for a secret-looking name; else the value, without the user and password of URLs in it."""
+    """``<masked>`` for a secret-looking name; else the value, without user, password and signature of URLs in it."""
     if looks_secret(name) and value:
         return MASK
     return mask_text(value)
 
 
 def mask_text(text: str) -> str:
-    """A text with the values of secret-looking ``NAME=value`` words and the user part of URLs masked."""
-    text = _URL_USER.sub(MASK, text)
+    """A text with the values of secret-looking ``NAME=value`` words, and of URLs user and signature, masked."""
+    text = _mask_urls(text)
     return _ASSIGNMENT.sub(lambda found: f"{found[1]}={MASK}" if looks_secret(found[1]) else found[0], text)
+
+
+def _mask_urls(text: str) -> str:
+    return _URL_SIGNATURE.sub(rf"\1{MASK}", _URL_USER.sub(MASK, text))
 
 
 def mask_mapping(values: Mapping[str, str]) -> Dict[str, str]:
@@ -74,8 +87,11 @@ def mask_arguments(words: Sequence[str]) -> List[str]:
 
 
 def mask_request(request: Mapping[str, Any]) -> Dict[str, Any]:
-    """A CreateTrainingJob request with the secrets in its Environment, HyperParameters and arguments masked."""
-    masked = dict(request)
+    """A CreateTrainingJob request with the secrets masked in its Environment, HyperParameters and arguments.
+
+    Elsewhere, tags and parameters of rules among it, values of secret-looking names and parts of URLs are.  ARNs are no secrets.
+    """
+    masked: Dict[str, Any] = {name: value if name in _OWN_WAY else _masked(value, name) for name, value in request.items()}
     if isinstance(request.get("Environment"), Mapping):
         masked["Environment"] = mask_mapping(request["Environment"])
     if isinstance(request.get("HyperParameters"), Mapping):
@@ -83,8 +99,21 @@ def mask_request(request: Mapping[str, Any]) -> Dict[str, Any]:
     algorithm = request.get("AlgorithmSpecification")
     if isinstance(algorithm, Mapping):
         lists = {k: mask_arguments(algorithm[k]) for k in ("ContainerEntrypoint", "ContainerArguments") if algorithm.get(k)}
-        masked["AlgorithmSpecification"] = {**algorithm, **lists}
+        masked["AlgorithmSpecification"] = {**_masked(algorithm), **lists}
     return masked
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    """A value of any kind that stands under a name."""
+    if isinstance(value, Mapping):
+        if set(value) == {"Key", "Value"} and isinstance(value["Value"], str):
+            return {"Key": value["Key"], "Value": _masked(value["Value"], str(value["Key"]))}
+        return {key: _masked(below, str(key)) for key, below in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(below, name) for below in value]
+    if not isinstance(value, str) or name in _EXPRESSIONS:
+        return value
+    return MASK if value and looks_secret(name) else _mask_urls(value)
 
 
 def _mask_hyperparameters(values: Mapping[str, str]) -> Dict[str, str]:
@@ -97,7 +126,7 @@ def _mask_hyperparameters(values: Mapping[str, str]) -> Dict[str, str]:
         elif key == _MPI_KEY:
             masked[key] = _mask_json_text(value)
         else:
-            masked[key] = _URL_USER.sub(MASK, value)
+            masked[key] = _mask_urls(value)
     try:
         masked.update(pack_arguments(mask_arguments(unpack_arguments(values))))
     except ValueError:
@@ -115,9 +144,17 @@ def _mask_json_text(value: str) -> str:
 
 def masked_fields(request: Mapping[str, Any]) -> List[str]:
     """The fields of a request that hold ``<masked>`` where a value should be."""
-    found = []
-    for field in ("Environment", "HyperParameters"):
-        for name, value in sorted((request.get(field) or {}).items()):
-            if isinstance(value, str) and MASK in value:
-                found.append(f"{field}.{name}")
-    return found
+    found: List[str] = []
+    _find_masks(request, "", found)
+    return sorted(found)
+
+
+def _find_masks(value: Any, path: str, found: List[str]) -> None:
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            _find_masks(below, f"{path}.{key}" if path else str(key), found)
+    elif isinstance(value, (list, tuple)):
+        for index, below in enumerate(value):
+            _find_masks(below, f"{path}[{index}]", found)
+    elif isinstance(value, str) and MASK in value:
+        found.append(path)

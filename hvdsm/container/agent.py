@@ -15,12 +15,15 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.compose.environment import HostFacts
 from hvdsm.compose.mpirun import rank_program
+from hvdsm.compose.secrets import HYPERPARAMETER
 from hvdsm.compose.torchrun import torchrun_command
 from hvdsm.container import hook, source, stacks
 from hvdsm.container.checkpoints import fingerprint
 from hvdsm.container.config import ContainerConfig, Settings
+from hvdsm.container.curtain import GIVEN, Curtain, given_secrets
 from hvdsm.container.facts import host_facts
 from hvdsm.container.hostenv import host_environment, too_long, with_hvdsm
+from hvdsm.container.image import Image
 from hvdsm.container.loop import Loop
 from hvdsm.container.processes import end_processes
 from hvdsm.container.rank import is_python
@@ -34,7 +37,7 @@ from hvdsm.errors import HvdsmError
 from hvdsm.model import MPI, NONE
 
 Message = Dict[str, Any]
-SECRET = ("HVDSM_JOB_TOKEN",)
+SECRET = ("HVDSM_JOB_TOKEN", GIVEN)
 # Before the ranks start again; the heartbeat stands still as long.
 ROLES_LEAVE_SECONDS = 2.0
 ACTIVITY_SECONDS = 0.5
@@ -61,11 +64,14 @@ class Agent:
         self.loop = loop
         self.config = config
         self.settings = settings
-        self.environ = {name: value for name, value in environ.items() if name not in SECRET}
+        self._secrets = given_secrets(environ)
+        self.environ = {name: value for name, value in environ.items() if name not in SECRET and name not in self._secrets}
+        self._curtain = Curtain()
+        self._curtain.hide(self._secrets.values())
         self.host = config.cluster.current_host
         self.in_distribution = self.host in config.cluster.distribution_hosts or config.job.distribution.kind == NONE
         self.facts = HostFacts()
-        self.emit = emit
+        self._emit = emit
         self.emit_lines = emit_lines
         self.say = say
         self.session: Optional[str] = None
@@ -80,6 +86,10 @@ class Agent:
         self._spawned: List[subprocess.Popen[bytes]] = []
         self.roles = Roles(loop, self.host, on_event=self._rank_event, on_lines=emit_lines)
         self._torchrun = Starter(loop, "torchrun", say)
+
+    def emit(self, message: Message) -> None:
+        """Tell the conductor; without the values of secrets."""
+        self._emit(self._curtain.event(message))
 
     # ------------------------------------------------------------------ before the others are there
 
@@ -103,16 +113,30 @@ class Agent:
         assert self.session is not None
         paths, job = self.config.paths, self.config.job
         self.facts = host_facts(self.environ)
+        image = Image(self.config, self.settings, self.environ, self.say)
+        image.check_programs()
+        self._fetch_secrets()
         for directory in (paths.code, paths.model, paths.output_data):
             os.makedirs(directory, exist_ok=True)
         prepared = source.bring(self.config, {**self.environ, "HVDSM_SESSION": self.session}, self.say, sys.executable)
         self.command, self._python_path, self._temporary = prepared.command, prepared.python_path, prepared.temporary
+        image.check_modules(self.command, self._python_path)
         announcement: Message = {"host": self.host, "slots": self.facts.slots, "port": 0, "host_key": "", "client_key": ""}
         announcement["accelerators"] = self.facts.num_gpus or self.facts.num_neurons
         if job.distribution.kind == MPI and self.in_distribution and len(self.config.cluster.distribution_hosts) > 1:
             announcement["host_key"], announcement["client_key"] = make_keys(self.session)
             announcement["port"] = free_port()
         return announcement
+
+    def _fetch_secrets(self) -> None:
+        """They are for ranks and roles: not for pip, mpirun and ssh."""
+        named = self.config.job.reserved.get(HYPERPARAMETER)
+        if named:
+            from hvdsm.container.secrets import fetch_secrets
+
+            self._secrets.update(fetch_secrets(named, self.environ, self.say))
+            self._curtain.hide(self._secrets.values())
+            self.environ = {name: value for name, value in self.environ.items() if name not in self._secrets}
 
     # ------------------------------------------------------------------ what the conductor asks for
 
@@ -187,6 +211,7 @@ class Agent:
             python_path=self._python_path,
             restart=self._restart,
         )
+        environment.update(self._secrets)
         for name in too_long(environment):
             self.say(f"warning: {name} is left out: no program can be started with {len(environment[name])} bytes in a variable")
             del environment[name]

@@ -7,11 +7,17 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+import hvdsm
 from hvdsm.compose.arguments import is_packed_key, unpack_arguments
 from hvdsm.compose.environment import Paths
 from hvdsm.container.reserved import distribution, distribution_groups, supervision
 from hvdsm.errors import ConfigError
 from hvdsm.model import Cluster, InstanceGroup, RoleProcess, TrainingJob
+
+# SageMaker kills the container 120 s after SIGTERM (StopTrainingJob); the rest is for the job's end on all hosts and its outcome.
+STOP_GRACE = 105.0
+# What `hvdsm launch --backend sagemaker` calls the channel that brings this program.
+OWN_CHANNEL = "hvdsm"
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Settings:
     outcome_file: Optional[str] = None
     token: str = ""
     mpirun: Optional[str] = None
-    stop_grace: float = 120.0
+    stop_grace: float = STOP_GRACE
     rendezvous_port: int = 7470
     rendezvous_timeout: float = 600.0
     launch_timeout: float = 300.0
@@ -76,12 +82,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         outcome_file=environ.get("HVDSM_OUTCOME_FILE") or None,
         token=environ.get("HVDSM_JOB_TOKEN", ""),
         mpirun=environ.get("HVDSM_MPIRUN") or None,
-        stop_grace=number("HVDSM_STOP_GRACE", 120.0),
+        stop_grace=number("HVDSM_STOP_GRACE", STOP_GRACE),
         rendezvous_port=int(port),
         rendezvous_timeout=number("HVDSM_RENDEZVOUS_TIMEOUT", 600.0),
         launch_timeout=number("HVDSM_LAUNCH_TIMEOUT", 300.0),
         host_loss=number("HVDSM_HOST_LOSS_SECONDS", 15.0),
     )
+
+
+def outcome_line(environ: Mapping[str, str]) -> bool:
+    """Whether the launcher ends its log with the outcome: as ``HVDSM_OUTCOME_LINE`` says, else everywhere but in a rehearsal."""
+    asked = environ.get("HVDSM_OUTCOME_LINE", "")
+    return asked != "0" if asked else environ.get("HVDSM_REHEARSAL", "") in ("", "0")
 
 
 def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bool = True) -> ContainerConfig:
@@ -93,6 +105,8 @@ def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bo
     resource = _load(f"{paths.config}/resourceconfig.json", required=True)
     raw = _load(f"{paths.config}/hyperparameters.json", required=False)
     inputs = _load(f"{paths.config}/inputdataconfig.json", required=False)
+    own = own_channel(paths.channel(""), hvdsm.__file__)
+    inputs = {name: channel for name, channel in inputs.items() if name != own}
     decoded = {key: value if is_packed_key(key) else decode(value) for key, value in raw.items()}
     reserved = {key: value for key, value in decoded.items() if key.startswith("sagemaker_")}
     program = str(environ.get("SAGEMAKER_PROGRAM") or reserved.get("sagemaker_program") or "")
@@ -127,6 +141,41 @@ def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bo
         log_level=20 if level in (None, "") else level,
         framework_module=environ.get("SAGEMAKER_TRAINING_MODULE"),
     )
+
+
+def own_channel(channels: str, file: str) -> Optional[str]:
+    """The channel that brings this program and no data of the script's; None where there is none.
+
+    Args:
+        channels: directory of all channels, with a slash behind it.
+        file: where this program runs from.
+    """
+    file = os.path.abspath(file)
+    if not file.startswith(channels):
+        return None
+    name, _, inside = file[len(channels) :].partition("/")
+    if name != OWN_CHANNEL:
+        # One of another name may hold data too.
+        with os.scandir(channels + name) as entries:
+            if any(entry.name != inside.partition("/")[0] for entry in entries):
+                return None
+    return name
+
+
+def launcher_here(paths: Paths) -> bool:
+    """Whether this host is the launcher, as far as its configuration can be read; a host that has none to read is none."""
+    try:
+        resource = _load(f"{paths.config}/resourceconfig.json", required=True)
+        cluster = _cluster(resource, "")
+    except ConfigError:
+        return False
+    try:
+        raw = _load(f"{paths.config}/hyperparameters.json", required=False)
+        groups = distribution_groups({key: decode(value) for key, value in raw.items()})
+        cluster = _cluster(resource, "", groups)
+    except ConfigError:
+        pass
+    return cluster.is_launcher
 
 
 def decode(value: Any) -> Any:

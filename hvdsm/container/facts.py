@@ -61,6 +61,11 @@ def _output(command: list[str], environ: Mapping[str, str]) -> Optional[str]:
     return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
+def find_mpirun(mpirun: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
+    """Path of the named mpirun, else of the first on PATH; None where there is none."""
+    return shutil.which(mpirun or "mpirun", path=environ.get("PATH"))
+
+
 def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str]) -> MpiImplementation:
     """The Open MPI installation that ``mpirun`` (else the first on PATH) belongs to.
 
@@ -69,7 +74,7 @@ def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str]) -> MpiImplement
     Raises:
         MpiError: there is none, it does not run, or it is not Open MPI.
     """
-    path = shutil.which(mpirun or "mpirun", path=environ.get("PATH"))
+    path = find_mpirun(mpirun, environ)
     if path is None:
         raise MpiError(
             f"{mpirun or 'mpirun'} is not there" if mpirun else "mpirun is not on PATH",

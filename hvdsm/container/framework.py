@@ -27,6 +27,7 @@ from hvdsm.container.farewell import tell_others
 from hvdsm.container.framework_environment import FrameworkEnvironment, framework_environment
 from hvdsm.container.part import perform
 from hvdsm.container.relay import Output
+from hvdsm.container.stops import stop_asked
 from hvdsm.errors import ConfigError, HvdsmError, UsageError
 from hvdsm.model import JobOutcome, RankFailure, RoleProcess
 from hvdsm.model.outcome import COMPLETED, FAILED, KIND_EXCEPTION, KIND_EXIT, STOPPED
@@ -218,6 +219,8 @@ def call(name: str, output: Output, config: ContainerConfig, settings: Settings,
     try:
         for number in _STOPS:
             signal.signal(number, _raise_stopped)
+        if stop_asked():
+            raise _Stopped
         output.say(f"calling the framework function {name}")
         invoke(load(name), framework)
         if framework.roles:

@@ -8,6 +8,7 @@ from hvdsm.container.conductor import launch_failure
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.loop import Loop
 from hvdsm.container.relay import Output
+from hvdsm.container.stops import pass_on
 from hvdsm.errors import HvdsmError
 from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import FAILED
@@ -26,6 +27,7 @@ def perform(output: Output, config: ContainerConfig, settings: Settings, environ
     host = _role(loop, output, config, settings, environ)
     try:
         host.start()
+        pass_on()
         if host.outcome is None:
             loop.run()
     except HvdsmError as error:

@@ -7,6 +7,7 @@ from typing import Callable, Optional
 
 from hvdsm.compose.environment import Paths
 from hvdsm.compose.failure import failure_text
+from hvdsm.compose.outcome_line import encode_outcome
 from hvdsm.model import JobOutcome
 
 
@@ -23,6 +24,11 @@ def write_outcome(outcome: JobOutcome, paths: Paths, outcome_file: Optional[str]
             _write(path, failure_text(outcome.failure), say)
     if outcome_file:
         _write(outcome_file, outcome.to_json(), say)
+
+
+def print_outcome(outcome: JobOutcome, write: Callable[[bytes], None]) -> None:
+    """Write the outcome as the last line of the launcher's log, from which a client takes it that sees no file of this host."""
+    write(encode_outcome(outcome).encode() + b"\n")
 
 
 def _write(path: str, text: str, say: Callable[[str], None]) -> None:

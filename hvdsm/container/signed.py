@@ -47,7 +47,14 @@ class Credentials:
 
 
 def signed_headers(
-    method: str, url: str, credentials: Credentials, region: str, service: str, when: datetime, payload_sha256: str = EMPTY_SHA256
+    method: str,
+    url: str,
+    credentials: Credentials,
+    region: str,
+    service: str,
+    when: datetime,
+    payload_sha256: str = EMPTY_SHA256,
+    more: Optional[Mapping[str, str]] = None,
 ) -> Dict[str, str]:
     """The headers that make a request one of this identity.
 
@@ -59,12 +66,14 @@ def signed_headers(
         service: ``s3``, ``codeartifact``.
         when: the time of the request.
         payload_sha256: SHA-256 of the body, in hexadecimal digits.
+        more: further headers, with lower-case names, that are signed too.
     """
     parts = urlsplit(url)
     stamp = when.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     headers = {"host": parts.netloc.rpartition("@")[2], "x-amz-content-sha256": payload_sha256, "x-amz-date": stamp}
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
+    headers.update(more or {})
     names = ";".join(sorted(headers))
     # S3 alone takes the path as it stands; elsewhere it is encoded once more.
     path = parts.path or "/"
@@ -111,6 +120,7 @@ def open_url(
     timeout: float = TIMEOUT,
     direct: bool = False,
     method: str = "GET",
+    data: Optional[bytes] = None,
 ) -> Any:
     """The answer to a request, through the proxy that the variables name; ``direct`` never uses one.
 
@@ -129,12 +139,12 @@ def open_url(
         context = ssl.create_default_context(cafile=environ.get("AWS_CA_BUNDLE") or environ.get("SSL_CERT_FILE") or None)
         handlers.append(urllib.request.HTTPSHandler(context=context))
     # Its scheme is checked above.
-    request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310
+    request = urllib.request.Request(url, data, headers=dict(headers), method=method)  # noqa: S310
     return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
 
 
 def credentials_of(environ: Mapping[str, str]) -> Credentials:
-    """The container's credentials: variables, else those the platform offers it, else the shared file.
+    """The container's credentials: variables, else those the platform offers it, else the shared file, else the instance's role.
 
     Raises:
         ConfigError: there are none, or the platform's cannot be read.
@@ -143,6 +153,10 @@ def credentials_of(environ: Mapping[str, str]) -> Credentials:
         return Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN", ""))
     address = credentials_address(environ)
     found = _offered(address, environ) if address else _from_file(environ)
+    if found is None:
+        from hvdsm.container.instance import instance_credentials
+
+        found = instance_credentials(environ)
     if found is None:
         raise ConfigError("there are no AWS credentials", where="the container's environment", remedy=NO_CREDENTIALS)
     return found

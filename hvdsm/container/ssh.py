@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import selectors
 import shutil
 import signal
@@ -128,16 +129,22 @@ class SshServer:
         self._on_ready = on_ready
         self._on_end = on_end
         self._ready = False
-        self.process = subprocess.Popen(
-            [path, "-D", "-e", "-f", os.path.join(directory, "sshd_config")],
+        self._again = os.getuid() == 0
+        self._argv = [path, "-D", "-e", "-f", os.path.join(directory, "sshd_config")]
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            self._argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        assert self.process.stderr is not None
-        os.set_blocking(self.process.stderr.fileno(), False)
-        loop.watch(self.process.stderr, selectors.EVENT_READ, self._heard)
+        assert process.stderr is not None
+        os.set_blocking(process.stderr.fileno(), False)
+        self._loop.watch(process.stderr, selectors.EVENT_READ, self._heard)
+        return process
 
     def _heard(self, _events: int) -> None:
         assert self.process.stderr is not None
@@ -149,6 +156,14 @@ class SshServer:
         if not data:
             self._loop.unwatch(self.process.stderr)
             self.process.wait()
+            lacks = re.search(rb"Missing privilege separation directory: (/[^\r\n]+)", self._said)
+            if lacks and self._again:
+                # Each distribution has this directory at a place of its own.
+                self._again, self._said = False, b""
+                os.makedirs(lacks[1].strip(), mode=0o755, exist_ok=True)
+                self.process.stderr.close()
+                self.process = self._started()
+                return
             self._on_end(self._said.decode(errors="replace").strip() or f"exit code {self.process.returncode}")
         elif not self._ready and b"Server listening on" in self._said:
             self._ready = True

@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 from hvdsm.container.agent import Agent, Message
 from hvdsm.container.attempt import Attempt
 from hvdsm.container.config import ContainerConfig, Settings
-from hvdsm.container.facts import ASSUMED, probe_mpi
+from hvdsm.container.facts import ASSUMED, find_mpirun, probe_mpi
 from hvdsm.container.mpirun import compose, mpirun_environment
 from hvdsm.container.same_mpi import installation
 from hvdsm.errors import HvdsmError
@@ -43,7 +43,12 @@ class Starting:
         return {} if self._mpi is None or alone else installation(self._mpi)
 
     def find_mpi(self, done: Callable[[], None], broken: Callable[[HvdsmError], None]) -> Callable[[], None]:
-        """In a thread, since finding Open MPI takes as long as making keys; returns what is to be called in the loop."""
+        """In a thread, since finding Open MPI takes as long as making keys; returns what is to be called in the loop.
+
+        That there is none is the agent's to say, together with what else the image lacks.
+        """
+        if find_mpirun(self._settings.mpirun, self._agent.environ) is None:
+            return lambda: None
         try:
             found = probe_mpi(self._settings.mpirun, self._agent.environ)
         except HvdsmError as error:

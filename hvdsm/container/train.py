@@ -10,10 +10,11 @@ from hvdsm.compose.environment import Paths
 from hvdsm.compose.failure import headline
 from hvdsm.compose.inherited import clean_environment, is_stock_module
 from hvdsm.container.conductor import launch_failure
-from hvdsm.container.config import base_paths, read_config, read_settings
+from hvdsm.container.config import base_paths, launcher_here, outcome_line, read_config, read_settings
 from hvdsm.container.part import perform
 from hvdsm.container.relay import Output
-from hvdsm.container.report import write_outcome
+from hvdsm.container.report import print_outcome, write_outcome
+from hvdsm.container.stops import keep_stops
 from hvdsm.errors import HvdsmError
 from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import FAILED
@@ -35,6 +36,7 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"hvdsm, version {__version__}\n")
         return 0
+    keep_stops()
     environ, notes = clean_environment(os.environ)
     output = Output(1)
     try:
@@ -53,12 +55,14 @@ def _run(output: Output, environ: Dict[str, str]) -> JobOutcome:
         outcome = JobOutcome("training-job", FAILED, error.exit_code, failure=launch_failure(str(error), error.exit_code, 0.0))
         output.say(f"error: {error}")
         write_outcome(outcome, paths, outcome_file, output.say)
-        return outcome
-    write_outcome(outcome, paths, outcome_file, output.say)
-    if outcome.failure is not None:
-        output.say(f"job failed: {headline(outcome.failure)}")
     else:
-        output.say(f"job {outcome.status.lower()} ({outcome.seconds:.2f} s)")
+        write_outcome(outcome, paths, outcome_file, output.say)
+        if outcome.failure is not None:
+            output.say(f"job failed: {headline(outcome.failure)}")
+        else:
+            output.say(f"job {outcome.status.lower()} ({outcome.seconds:.2f} s)")
+    if outcome_line(environ) and launcher_here(paths):
+        print_outcome(outcome, output.write)
     return outcome
 
 

@@ -58,7 +58,7 @@ class JobOutcome:
     ``phases`` maps a phase's name to the seconds from the start of the job until it was reached.
     ``ranks_per_host`` counts the ranks that really ran on each host; ``restarts`` how often they were started again
     in the same job; ``interruptions`` how often all hosts were taken from it and it was launched anew on others.
-    ``metrics`` has for each of the request's MetricDefinitions the values found in the output: ``count``, ``last``, ``min``, ``max``.
+    ``metrics`` has the values found for each of the request's MetricDefinitions: ``count``, ``last``, ``min``, ``max``.
     """
 
     job_name: str

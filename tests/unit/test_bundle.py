@@ -115,7 +115,7 @@ def test_an_old_python_is_told_what_is_needed(bundle: str) -> None:
         main = archive.read("__main__.py").decode()
     code = "import sys\nsys.version_info = (3, 6, 9)\n" + main
     done = bare(["-c", code])
-    assert done.returncode == 78 and "Python 3.8 or later is needed" in done.stdout
+    assert done.returncode == 78 and "the image lacks Python 3.8 or later" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["hvdsm.pyz", "train"])

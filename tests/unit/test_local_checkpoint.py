@@ -10,7 +10,8 @@ import pytest
 
 from hvdsm.backends.local.checkpoint import Checkpoint, checkpoint_of, make_directory
 from hvdsm.backends.local.machine import Machine
-from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
+from hvdsm.backends.local.options import LocalOptions
+from hvdsm.backends.local.plan import LocalPlan, make_plan
 from hvdsm.backends.local.result import collect
 from hvdsm.backends.local.stage import lay_out, prepare
 from hvdsm.compose.request import LaunchOptions, build_request, file_uri

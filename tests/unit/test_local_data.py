@@ -80,9 +80,8 @@ def test_download_when_no_directory_stands_for_s3() -> None:
     "channel",
     [
         {"ChannelName": "c", "DataSource": {"FileSystemDataSource": {}}},
-        {"ChannelName": "c", "DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://b/m"}}},
-        {**channel_of("c", "s3://b/d"), "InputMode": "Pipe"},
-        {**channel_of("c", "s3://b/d"), "CompressionType": "Gzip"},
+        {"ChannelName": "c", "DataSource": {"DatasetSource": {"DatasetArn": "arn:aws:…"}}},
+        {"ChannelName": "c", "DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile", "S3Uri": "s3://b/m"}}},
         channel_of("c", "https://b/d"),
         channel_of("c", "s3://"),
     ],

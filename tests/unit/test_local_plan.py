@@ -12,7 +12,8 @@ import pytest
 
 from hvdsm.api import data_uri, locate_script, make_request
 from hvdsm.backends.local.machine import Machine, base_environment, find_mpirun, importable
-from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
+from hvdsm.backends.local.options import LocalOptions
+from hvdsm.backends.local.plan import LocalPlan, make_plan
 from hvdsm.backends.local.result import collect
 from hvdsm.backends.local.stage import prepare, remove_tree
 from hvdsm.compose.mask import MASK
@@ -115,9 +116,9 @@ def test_a_request_without_script(script: Path, missing: str) -> None:
 
 def test_image_and_entrypoint_are_noted(script: Path) -> None:
     made = request(script)
-    made["AlgorithmSpecification"].update(TrainingImage="1.dkr/x:y", ContainerEntrypoint=["python", "x.py"])
+    made["AlgorithmSpecification"].update(TrainingImage="1.dkr/x:y", ContainerArguments=["x.py"])
     notes = make_plan(made, LocalOptions(output=str(script.parent / "out")), MACHINE).notes
-    assert [word for word in ("1.dkr/x:y", "ContainerEntrypoint") if not any(word in note for note in notes)] == []
+    assert [word for word in ("1.dkr/x:y", "ContainerArguments") if not any(word in note for note in notes)] == []
 
 
 def test_missing_channel_is_found_before_the_start(script: Path) -> None:
@@ -194,7 +195,7 @@ def test_source_directory_leaves_out_results_and_environments(script: Path) -> N
     stage, said = staged(plan(script, source_dir=str(folder)))
     copy = Path(stage.work) / "source" / "my project"
     found = sorted(str(path.relative_to(copy)) for path in copy.rglob("*"))
-    assert found == ["dangling", "pkg", "pkg/m.py", "train it.py"]
+    assert found == ["pkg", "pkg/m.py", "train it.py"]
     assert any(".git" in line and "venv" in line and "out" in line for line in said)
 
 
@@ -224,7 +225,7 @@ def test_failed_preparation_leaves_nothing(script: Path) -> None:
     script.unlink()
     os.rename(data, script.parent / "moved")
     broken = replace(made, source=replace(made.source, files=(), directory=str(script.parent / "gone")))
-    with pytest.raises(OSError):
+    with pytest.raises(ConfigError, match="No such file"):
         staged(broken)
     assert not os.path.exists(made.job_dir)
 
@@ -331,3 +332,52 @@ def test_removing_read_only_directories(tmp_path: Path) -> None:
     (tmp_path / "a").chmod(0o500)
     remove_tree(str(tmp_path / "a"))
     assert not (tmp_path / "a").exists()
+
+
+def foreign(script: Path, **changes: Any) -> dict:
+    made = request(script, instance_count=2)
+    made["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python3", "-c", "print(1)"]
+    del made["HyperParameters"]
+    return {**made, **changes}
+
+
+def test_a_command_of_the_requests_own(script: Path) -> None:
+    made = make_plan(foreign(script), LocalOptions(output=str(script.parent / "out")), MACHINE)
+    assert (made.command, made.source, made.distribution, made.launcher) == (
+        ("python3", "-c", "print(1)"),
+        None,
+        "none",
+        "algo-1",
+    )
+    stage, _ = staged(made)
+    assert stage.source == "" and stage.prelude is not None
+    gpus = make_plan(foreign(script), LocalOptions(output=str(script.parent / "x")), replace(MACHINE, gpus=("0",))).gpus
+    assert gpus is not None and len(gpus) == 2
+
+
+def test_a_command_of_the_requests_own_needs_hosts(script: Path) -> None:
+    with pytest.raises(NamespacesUnavailable):
+        make_plan(foreign(script), LocalOptions(output=str(script.parent / "out")), NO_NAMESPACES)
+    with pytest.raises(UsageError, match="emulated hosts"):
+        make_plan(foreign(script), LocalOptions(output=str(script.parent / "out"), hosts="single"), MACHINE)
+
+
+def test_a_channel_with_the_name_of_a_pipe(script: Path) -> None:
+    data = script.parent / "data"
+    data.mkdir()
+    (data / "x").write_text("1")
+    made = request(script, channels={"train": str(data), "train_0": str(data)})
+    made["InputDataConfig"][0]["InputMode"] = "Pipe"
+    with pytest.raises(ConfigError, match="pipe of the channel train"):
+        make_plan(made, LocalOptions(output=str(script.parent / "out")), MACHINE)
+
+
+def test_metrics_and_distributions_are_checked_before_anything_starts(script: Path) -> None:
+    made = request(script)
+    made["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": "("}]
+    with pytest.raises(ConfigError, match="not valid"):
+        make_plan(made, LocalOptions(output=str(script.parent / "out")), MACHINE)
+    made = request(script)
+    made["HyperParameters"]["sagemaker_parameter_server_enabled"] = "true"
+    with pytest.raises(ConfigError):
+        make_plan(made, LocalOptions(output=str(script.parent / "out")), MACHINE)

@@ -53,6 +53,56 @@ def test_command_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("https://u:p@ss@h/p", f"https://{MASK}@h/p"),
+        (
+            "redis://:p@h:1 s3://b/k@2 https://h/?mail=a@b https://h/#a@b",
+            f"redis://{MASK}@h:1 s3://b/k@2 https://h/?mail=a@b https://h/#a@b",
+        ),
+        ("https://b/k?X-Amz-Date=1&X-Amz-Signature=ab&x=1", f"https://b/k?X-Amz-Date=1&X-Amz-Signature={MASK}&x=1"),
+        (
+            "'https://b/k?AWSAccessKeyId=AK&Expires=1&Signature=a%2Bb'",
+            f"'https://b/k?AWSAccessKeyId={MASK}&Expires=1&Signature={MASK}'",
+        ),
+        ("https://b/k?sv=1&sig=abc", f"https://b/k?sv=1&sig={MASK}"),
+        ("signature=2 sig=3", "signature=2 sig=3"),
+    ],
+)
+def test_addresses(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+def test_presigned_credentials_and_tokens() -> None:
+    masked = mask_text("https://b/k?X-Amz-Credential=AKID%2F2&X-Amz-Security-Token=tok&X-Amz-Signature=sig1")
+    assert not any(part in masked for part in ("AKID", "tok", "sig1"))
+
+
+def test_the_rest_of_a_request() -> None:
+    request = {
+        "Tags": [{"Key": "api-key", "Value": "sesame-1"}, {"Key": "team", "Value": "https://u:sesame-2@h"}],
+        "DebugRuleConfigurations": [{"RuleParameters": {"db_password": "sesame-3", "k": "v"}}],
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        "AlgorithmSpecification": {
+            "TrainingImage": "i", "ContainerArguments": ["--token", "sesame-4"], "MetricDefinitions": [{"Name": "n", "Regex": "://(.*)@"}]
+        },
+        "OutputDataConfig": {"KmsKeyId": "arn:aws:kms:r:1:key/2"},
+        "HyperParameters": {"sagemaker_hvdsm_secrets": '{"HF_TOKEN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a"}'},
+    }  # fmt: skip
+    before = json.dumps(request)
+    masked = mask_request(request)
+    assert json.dumps(request) == before
+    assert "sesame" not in json.dumps(masked)
+    for name in ("VpcConfig", "OutputDataConfig", "HyperParameters"):
+        assert masked[name] == request[name]
+    assert masked["AlgorithmSpecification"]["MetricDefinitions"] == [{"Name": "n", "Regex": "://(.*)@"}]
+    assert masked["Tags"][1] == {"Key": "team", "Value": f"https://{MASK}@h"}
+    fields = ["AlgorithmSpecification.ContainerArguments[1]", "DebugRuleConfigurations[0].RuleParameters.db_password"]
+    assert masked_fields(masked) == [*fields, "Tags[0].Value", "Tags[1].Value"]
+    assert masked_fields(request) == []
+
+
 def test_quoted_options() -> None:
     assert mask_text("-x A=1 -x HF_TOKEN='a b' --mca x y") == f"-x A=1 -x HF_TOKEN={MASK} --mca x y"
     assert mask_text('-x WANDB_API_KEY="a \\" b" -x B=2') == f"-x WANDB_API_KEY={MASK} -x B=2"

@@ -277,7 +277,7 @@ def test_checkpoints() -> None:
     assert changed_request(other)["CheckpointConfig"] == other["CheckpointConfig"]
     for config in ({}, {"S3Uri": ""}, {"S3Uri": "s3://" + "x" * 1024}, {"S3Uri": "s3://b", "LocalPath": "relative"}, "s3://b"):
         (line,) = problems_of({**request, "CheckpointConfig": config})
-        assert line.startswith("CheckpointConfig.")
+        assert line.startswith("CheckpointConfig")
 
 
 def test_supervision() -> None:

@@ -48,6 +48,9 @@ class Service:
     def flush(self) -> Sequence[Any]:
         return self._answer(self.flushes) if self.flushes else []
 
+    def collected(self) -> Sequence[Any]:
+        return []
+
     @staticmethod
     def _answer(answers: List[Any]) -> Sequence[Any]:
         answer = answers.pop(0)
@@ -98,6 +101,20 @@ def test_each_status_is_told_once_with_its_time() -> None:
         ("Training (Training it)", 20.0),
         ("Uploading (Uploading it)", 30.0),
         ("Completed (Completed it)", 40.0),
+    ]
+
+
+def test_a_message_that_changes_is_told_and_earlier_ones_are_not_repeated() -> None:
+    first, second = state("InProgress", "Starting"), state("InProgress", "Starting")
+    second["SecondaryStatusTransitions"][0]["StatusMessage"] = "Launching requested ML instances"
+    second["LastModifiedTime"] = BEGIN + datetime.timedelta(seconds=4)
+    last = state("Completed", "Starting", "Training")
+    last["SecondaryStatusTransitions"][0]["StatusMessage"] = "Launching requested ML instances"
+    _, events = followed(Service([first, second, second, last]))
+    assert [(event.text, event.seconds) for event in events] == [
+        ("Starting (Starting it)", 0.0),
+        ("Starting (Launching requested ML instances)", 4.0),
+        ("Training (Training it)", 10.0),
     ]
 
 

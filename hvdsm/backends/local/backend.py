@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optio
 from hvdsm.backends.base import NOTE, PHASE, WARNING, Event
 from hvdsm.backends.local.layout import decoded
 from hvdsm.backends.local.machine import (
+    as_in_an_image,
     base_environment,
     importable,
     look_at_machine,
@@ -19,12 +21,20 @@ from hvdsm.backends.local.machine import (
     needed_paths,
     on_emulated_host,
 )
-from hvdsm.backends.local.plan import LocalOptions, LocalPlan, make_plan
-from hvdsm.backends.local.result import collect, exit_code, read_outcome
-from hvdsm.backends.local.run import INTERRUPTED, STOPPED, TIMEOUT, Run
+from hvdsm.backends.local.meter import Found, Meter
+from hvdsm.backends.local.options import LocalOptions
+from hvdsm.backends.local.pipes import Feeder
+from hvdsm.backends.local.plan import LocalPlan, make_plan
+from hvdsm.backends.local.prelude import with_prelude
+from hvdsm.backends.local.result import collect, read_outcome
+from hvdsm.backends.local.run import INTERRUPTED, PROGRAM, STOPPED, TIMEOUT, Run
+from hvdsm.backends.local.secret_values import NAMES, secret_values
 from hvdsm.backends.local.single import SingleMachine
 from hvdsm.backends.local.stage import Stage, lay_out, prepare, remove_tree
+from hvdsm.backends.local.verdict import exit_code
+from hvdsm.compose.secrets import forms
 from hvdsm.emulator import ClusterSpec, EmulatedCluster
+from hvdsm.errors import ConfigError
 from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import STOPPED as JOB_STOPPED
 
@@ -45,6 +55,10 @@ class LocalJob:
     interruptions: int = 0
     phases: Dict[str, float] = field(default_factory=dict)
     warnings: List[str] = field(default_factory=list)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    feeders: Tuple[Feeder, ...] = ()
+    meter: Optional[Meter] = None
+    found: Optional[Found] = None
 
     @property
     def name(self) -> str:
@@ -76,30 +90,58 @@ class LocalBackend:
             NamespacesUnavailable: the hosts cannot be made after all.
         """
         started = time.monotonic()
+        secrets_of = secret_values(plan.request, self.environ)
         stage = prepare(plan, say, self.environ)
-        run = Run(started, plan.max_run, plan.stop_grace, plan.options.interrupt_after)
+        options = plan.options
+        run = Run(started, plan.max_run, plan.stop_grace, options.interrupt_after, together=plan.command is None)
         try:
-            cluster, hosts_up = self._start(plan, stage, run)
+            started_job = self._start(plan, stage, run, secrets_of)
         except BaseException:
             remove_tree(plan.job_dir)
             raise
-        return LocalJob(plan, stage, cluster, run, hosts_up)
+        job = LocalJob(plan, stage, run=run, secrets=secrets_of, **started_job)
+        job.warnings += stage.prelude.warnings if stage.prelude is not None else ()
+        return job
 
-    def _start(self, plan: LocalPlan, stage: Stage, run: Run) -> Tuple[Union[EmulatedCluster, SingleMachine], float]:
-        """Start the hosts and the container program on each; also says when the hosts were up, in seconds of the job."""
+    def _start(self, plan: LocalPlan, stage: Stage, run: Run, secrets_of: Mapping[str, str]) -> Dict[str, Any]:
+        """Start the hosts and the program on each: the fields of :class:`LocalJob` that come of it."""
+        logs = os.path.join(plan.job_dir, "logs")
+        feeders: List[Feeder] = []
         try:
+            for feed in stage.feeds:
+                feeders.append(Feeder(feed.directory, feed.channel, feed.files, feed.form))
+                run.at_close(feeders[-1].close)
+                feeders[-1].start()
             cluster = self._cluster(plan, stage)
             hosts_up = run.seconds()
             try:
-                environments = host_environments(plan, stage, self.environ)
-                run.start_programs(cluster, environments, os.path.join(plan.job_dir, "logs"), launcher=plan.launcher)
+                environments = host_environments(plan, stage, self.environ, secrets_of)
+                run.start_programs(cluster, environments, logs, plan.command or PROGRAM, launcher=plan.launcher)
+            except OSError as error:
+                cluster.close()
+                if plan.command is None:
+                    raise
+                where = "AlgorithmSpecification.ContainerEntrypoint"
+                raise ConfigError(f"{plan.command[0]} cannot be run here: {error.strerror}", where=where) from None
             except BaseException:
                 cluster.close()
                 raise
+            meter = self._meter(plan, logs)
+            if meter is not None:
+                run.on_output = meter.more
         except BaseException:
             run.close()
             raise
-        return cluster, hosts_up
+        return {"cluster": cluster, "hosts_up": hosts_up, "feeders": tuple(feeders), "meter": meter}
+
+    def _meter(self, plan: LocalPlan, logs: str) -> Optional[Meter]:
+        """Searches the output for metrics: the launcher has all lines of ranks; of other programs every host has its own."""
+        definitions = (plan.request.get("AlgorithmSpecification") or {}).get("MetricDefinitions")
+        if not definitions:
+            return None
+        names = (plan.launcher,) if plan.command is None else plan.hosts
+        paths = [os.path.join(logs, f"{name}.log") for name in names]
+        return Meter(definitions, paths, importable(base_environment(self.environ)))
 
     def _cluster(self, plan: LocalPlan, stage: Stage) -> Union[EmulatedCluster, SingleMachine]:
         if plan.single:
@@ -108,6 +150,9 @@ class LocalBackend:
             instance_count=len(plan.layout),
             mounts=(*stage.mounts, *(mpirun_on_hosts(plan.mpirun)[1] if plan.mpirun else ())),
             visible=needed_paths(plan.mpirun),
+            # A command of the request's own may install packages, each host for itself.
+            private_copies=(sys.prefix,) if plan.command is not None else (),
+            sshd=stage.prelude is not None and stage.prelude.ssh,
             delay_ms=plan.options.delay_ms,
             mbit=plan.options.mbit,
         )
@@ -117,7 +162,7 @@ class LocalBackend:
         """The job's events until it ends; its results are in place then."""
         for text in job.plan.notes:
             yield Event(NOTE, text)
-        for text in job.plan.warnings:
+        for text in (*job.plan.warnings, *job.warnings):
             yield Event(WARNING, text)
         try:
             yield self._hosts_up(job)
@@ -166,17 +211,27 @@ class LocalBackend:
         job.stage = lay_out(plan, job.stage)
         found = f"{plan.checkpoint.count()} checkpoint files" if plan.checkpoint else "no checkpoints"
         yield Event(NOTE, f"relaunching the job on new hosts, with {found}", seconds=first.seconds())
-        run = Run(first.started, plan.max_run, plan.stop_grace, used=used)
-        job.cluster, job.hosts_up = self._start(plan, job.stage, run)
+        self._measure(job)
+        run = Run(first.started, plan.max_run, plan.stop_grace, used=used, together=plan.command is None)
+        for name, value in self._start(plan, job.stage, run, job.secrets).items():
+            setattr(job, name, value)
         job.run, job.interruptions = run, 1
         if first.asked_to_stop():
             run.stop(first.stop_signal)
         yield self._hosts_up(job)
         yield from run.events()
 
+    def _measure(self, job: LocalJob) -> None:
+        """Take what was found in the output of the run that has ended."""
+        if job.meter is not None:
+            found, job.meter = job.meter.finish(), None
+            job.found = found if job.found is None else job.found.then(found)
+
     def _finish(self, job: LocalJob) -> None:
         if job.ended is not None:
             return
+        self._measure(job)
+        broken = [f"channel {feeder.channel}: {feeder.error}" for feeder in job.feeders if feeder.error]
         job.ended = collect(
             job.plan,
             job.stage,
@@ -189,7 +244,9 @@ class LocalBackend:
             program_start=job.run.program_start - job.run.started,
             seconds=job.run.seconds(),
             interruptions=job.interruptions,
-            warnings=job.warnings,
+            warnings=(*job.warnings, *broken),
+            found=job.found,
+            masked=forms(job.secrets.values()),
         )
 
     def logs(self, job: LocalJob, host: str) -> BinaryIO:
@@ -209,22 +266,32 @@ class LocalBackend:
         return job.ended
 
 
-def host_environments(plan: LocalPlan, stage: Stage, environ: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
-    """The variables of the container program on each host: the caller's, the request's, the platform's, hvdsm's."""
+def host_environments(
+    plan: LocalPlan, stage: Stage, environ: Mapping[str, str], secrets_of: Optional[Mapping[str, str]] = None
+) -> Dict[str, Dict[str, str]]:
+    """The variables of the program on each host: the caller's, the request's, its secrets, the platform's, hvdsm's."""
     values = plan.request.get("HyperParameters") or {}
     region = decoded(values, "sagemaker_region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     base = base_environment(environ)
+    if plan.command is not None:
+        base = as_in_an_image(base)
+    asked = {**(plan.request.get("Environment") or {}), **(secrets_of or {})}
     shared = {
-        **importable({**(base if plan.single else on_emulated_host(base)), **(plan.request.get("Environment") or {})}),
+        **importable({**(base if plan.single else on_emulated_host(base)), **asked}),
         "TRAINING_JOB_NAME": plan.job_name,
         "TRAINING_JOB_ARN": f"arn:aws:sagemaker:{region or 'local'}:000000000000:training-job/{plan.job_name}",
         "HVDSM_REHEARSAL": "1",
         "HVDSM_JOB_TOKEN": secrets.token_hex(32),
         "HVDSM_STOP_GRACE": f"{plan.stop_grace:g}",
     }
+    if secrets_of:
+        shared[NAMES] = ",".join(secrets_of)
+    if stage.prelude is not None:
+        shared = with_prelude(shared, stage.prelude)
+    elif stage.packages is not None:
+        shared["PATH"] = stage.packages.commands + os.pathsep + shared["PATH"]
     if stage.packages is not None:
         shared["HVDSM_PACKAGES"] = stage.packages.site
-        shared["PATH"] = stage.packages.commands + os.pathsep + shared["PATH"]
     if region:
         shared["AWS_REGION"] = str(region)
     if plan.mpirun:
@@ -237,5 +304,5 @@ def host_environments(plan: LocalPlan, stage: Stage, environ: Mapping[str, str])
             own["SAGEMAKER_BASE_DIR"] = directory
         if plan.gpus is not None:
             own["CUDA_VISIBLE_DEVICES"] = ",".join(plan.gpus[index])
-        found[host.name] = {**shared, **own}
+        found[host.name] = {**shared, **own, **plan.options.variables}
     return found

@@ -13,8 +13,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from hvdsm.backends.local.backend import host_environments
 from hvdsm.backends.local.layout import host_hyperparameters, input_data_config, resource_config
 from hvdsm.backends.local.machine import look_at_machine, mpirun_on_hosts
+from hvdsm.backends.local.options import LocalOptions
 from hvdsm.backends.local.packages import Packages, overlay_of, pip_environment, source_directory, wanted_of
-from hvdsm.backends.local.plan import WORK, LocalOptions, LocalPlan, make_plan
+from hvdsm.backends.local.plan import WORK, LocalPlan, make_plan
+from hvdsm.backends.local.prelude import COMMANDS_TARGET, Prelude
+from hvdsm.backends.local.program import missing_commands
 from hvdsm.backends.local.stage import Stage, source_target, write_json
 from hvdsm.compose.arguments import program_command
 from hvdsm.compose.environment import HostFacts, Paths, difference, user_arguments
@@ -41,7 +44,10 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class DryRun:
-    """What would be used; ``mpirun`` is None where ranks are started without it."""
+    """What would be used; ``mpirun`` is None where ranks are started without it.
+
+    ``command`` is what every host runs where that is the request's own ContainerEntrypoint; then there is nothing of hvdsm's.
+    """
 
     job_name: str
     mode: str
@@ -52,6 +58,7 @@ class DryRun:
     environment: Mapping[str, str]
     request: Mapping[str, Any]
     notes: Tuple[str, ...]
+    command: Optional[Tuple[str, ...]] = None
 
     def as_json(self) -> Dict[str, Any]:
         """For machines."""
@@ -65,10 +72,13 @@ class DryRun:
             "environment": dict(self.environment),
             "request": dict(self.request),
             "notes": list(self.notes),
+            "command": None if self.command is None else list(self.command),
         }
 
     def as_text(self) -> str:
         """For people; the mpirun command can be pasted into a shell."""
+        if self.command is not None:
+            return self._command_text()
         command = "(ranks are started without mpirun)" if self.mpirun is None else pasteable(self.mpirun)
         variables = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(self.environment.items()))
         parts = (
@@ -81,6 +91,17 @@ class DryRun:
                 f"environment of rank 0 on {self.environment.get('SM_CURRENT_HOST', self.hosts[0])} that differs from this one",
                 variables,
             ),
+            ("request", json.dumps(self.request, indent=2) + "\n"),
+        )
+        return "\n".join(f"# {title}\n{text}" for title, text in parts)
+
+    def _command_text(self) -> str:
+        variables = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(self.environment.items()))
+        parts = (
+            (f"job {self.job_name}, {self.mode}", "".join(f"{note}\n" for note in self.notes)),
+            ("hosts", "".join(f"{host}\n" for host in self.hosts)),
+            ("every host runs", shlex.join(self.command or ()) + "\n"),
+            (f"environment of that on {self.hosts[0]} that differs from this one", variables),
             ("request", json.dumps(self.request, indent=2) + "\n"),
         )
         return "\n".join(f"# {title}\n{text}" for title, text in parts)
@@ -109,6 +130,8 @@ def dry_run(request: Mapping[str, Any], options: LocalOptions, environ: Optional
     """
     environ = dict(os.environ if environ is None else environ)
     plan = make_plan(request, options, look_at_machine(options.mpirun, options.hosts, environ))
+    if plan.command is not None:
+        return _of_command(plan, plan.command, environ)
     paths = Paths(os.path.join(plan.job_dir, WORK, plan.launcher) if plan.single else "/opt/ml")
     packages, notes = _packages(plan, environ)
     stage = Stage("", dict.fromkeys(plan.hosts, paths.base), (), packages=packages)
@@ -137,8 +160,29 @@ def dry_run(request: Mapping[str, Any], options: LocalOptions, environ: Optional
     )
 
 
+def _of_command(plan: LocalPlan, command: Sequence[str], environ: Mapping[str, str]) -> DryRun:
+    """What is known of a command of the request's own before its channels are looked into."""
+    prelude = Prelude(commands=COMMANDS_TARGET if missing_commands(sys.executable) else None)
+    stage = Stage("", dict.fromkeys(plan.hosts, "/opt/ml"), (), prelude=prelude)
+    variables = {k: v for k, v in host_environments(plan, stage, environ)[plan.launcher].items() if k not in SECRET}
+    return DryRun(
+        job_name=plan.job_name,
+        mode="emulated hosts",
+        hosts=plan.hosts,
+        hostfile="",
+        ssh_config="",
+        mpirun=None,
+        environment=mask_mapping(dict(difference(variables, environ))),
+        request=mask_request(plan.request),
+        notes=(*plan.notes, *(f"warning: {text}" for text in plan.warnings)),
+        command=tuple(mask_arguments(command)),
+    )
+
+
 def _packages(plan: LocalPlan, environ: Mapping[str, str]) -> Tuple[Optional[Packages], Tuple[str, ...]]:
     """The overlay that a launch would use, and what it would install into it."""
+    if plan.source is None:
+        return None, ()
     if plan.source.download is not None:
         return None, (f"packages that {plan.source.download} asks for would be installed once it is downloaded",)
     source = plan.source.directory or (plan.source.files[0][1] if len(plan.source.files) == 1 else None)
@@ -202,7 +246,7 @@ def _mpirun(
 
 def _entry(plan: LocalPlan, arguments: Sequence[str]) -> List[str]:
     """The command of the entry point; an archive is not looked into, and then the name alone tells."""
-    if plan.source.directory is not None:
+    if plan.source is not None and plan.source.directory is not None:
         return command_in(plan.source.directory, plan.program, arguments)
     return program_command(sys.executable, plan.program, arguments)
 

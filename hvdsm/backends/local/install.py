@@ -16,7 +16,7 @@ import time
 import venv
 from typing import Callable, Iterator, List, Mapping, Optional, Sequence
 
-from hvdsm.backends.local.packages import REQUIREMENTS, Packages, Wanted, site_directories
+from hvdsm.backends.local.packages import Packages, Wanted, site_directories
 from hvdsm.compose.mask import mask_text
 from hvdsm.errors import ConfigError
 
@@ -122,7 +122,7 @@ def _make(wanted: Wanted, overlay: Packages, environ: Mapping[str, str], work: s
             copies.append(source)
             shutil.copytree(wanted.directory, source, symlinks=True)
             _without_editable(wanted, source)
-        words = ["-r", REQUIREMENTS] if wanted.texts else []
+        words = ["-r", wanted.requirements] if wanted.texts else []
         words += ["."] if wanted.package else []
         _run_pip(wanted, overlay, words, source, environ, say)
         os.mkdir(overlay.commands)
@@ -210,8 +210,8 @@ def _failure(wanted: Wanted, code: int, said: Sequence[str]) -> ConfigError:
     if _NETWORK.search(text):
         remedy = "check the network and pip's index (pip config list, PIP_INDEX_URL), or install into this environment beforehand"
     else:
-        remedy = f"correct it in {REQUIREMENTS}, or install it into this environment: the hosts see what is there"
-    where = REQUIREMENTS if wanted.texts else wanted.title
+        remedy = f"correct it in {wanted.requirements}, or install it into this environment: the hosts see what is there"
+    where = wanted.requirements if wanted.texts else wanted.title
     return ConfigError("\n  ".join([what, *(f"pip: {line}" for line in last)]), where=where, remedy=remedy)
 
 

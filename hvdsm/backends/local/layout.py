@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from hvdsm.compose.cloud import SECRETS
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, PROCESSES_KEY, PROGRAM, SUBMIT_DIRECTORY
 from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED
 
@@ -62,11 +63,17 @@ def resource_config(hosts: Tuple[HostLayout, ...], current: HostLayout, interfac
     }
 
 
-def input_data_config(request: Mapping[str, Any]) -> Dict[str, Dict[str, str]]:
-    """``inputdataconfig.json``: every channel with the fields that the service writes."""
+def input_data_config(request: Mapping[str, Any], host: Optional[HostLayout] = None) -> Dict[str, Dict[str, str]]:
+    """``inputdataconfig.json``: every channel with the fields that the service writes.
+
+    Channels that are for instance groups only (InstanceGroupNames) are those of ``host``'s group; of all without one.
+    """
     config = {}
     for channel in request.get("InputDataConfig") or ():
         source = (channel.get("DataSource") or {}).get("S3DataSource") or {}
+        groups = source.get("InstanceGroupNames")
+        if groups and host is not None and host.group not in groups:
+            continue
         mode = channel.get("InputMode") or (request.get("AlgorithmSpecification") or {}).get("TrainingInputMode") or "File"
         entry = {
             "TrainingInputMode": mode,
@@ -134,6 +141,8 @@ def host_hyperparameters(
         processes: processes per host, when one machine stands for all hosts.
     """
     values = dict(request.get("HyperParameters") or {})
+    # The secrets themselves are in the environment of the hosts already.
+    values.pop(SECRETS, None)
     if source is not None:
         values[SUBMIT_DIRECTORY] = json.dumps(source)
     key = PROCESSES_KEY.get(distribution_of(request))

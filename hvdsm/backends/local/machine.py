@@ -27,19 +27,22 @@ _FOREIGN_NAMES = frozenset(
 )  # fmt: skip
 # Settings of Open MPI that a user exports for all jobs stay, unless a running job may have made them.
 _KEPT = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_")
-
+_IMAGE = frozenset(
+    ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES")
+)
 
 HOST_MPI = "/opt/hvdsm/mpi"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a plan needs to know of the machine."""
+    """What a plan needs to know of the machine; ``path`` is where the caller's programs are found."""
 
     cores: int
     gpus: Tuple[str, ...]
     mpirun: Optional[str]
     availability: Availability
+    path: str = os.defpath
 
 
 def look_at_machine(mpirun: Optional[str], hosts_mode: str, environ: Mapping[str, str]) -> Machine:
@@ -51,7 +54,8 @@ def look_at_machine(mpirun: Optional[str], hosts_mode: str, environ: Mapping[str
         environ: the caller's variables; CUDA_VISIBLE_DEVICES limits the GPUs.
     """
     availability = Availability(ok=False, reason="not asked for", remedy="") if hosts_mode == "single" else probe()
-    return Machine(len(os.sched_getaffinity(0)), machine_gpus(environ), find_mpirun(mpirun), availability)
+    cores = len(os.sched_getaffinity(0))
+    return Machine(cores, machine_gpus(environ), find_mpirun(mpirun), availability, environ.get("PATH") or os.defpath)
 
 
 def find_mpirun(given: Optional[str]) -> Optional[str]:
@@ -92,6 +96,15 @@ def base_environment(environ: Mapping[str, str]) -> Dict[str, str]:
 def on_emulated_host(environ: Mapping[str, str]) -> Dict[str, str]:
     """The variables without those that an emulated host sets for its own account."""
     return {name: value for name, value in environ.items() if name not in ("HOME", "USER", "LOGNAME", "SHELL", "MAIL")}
+
+
+def as_in_an_image(environ: Mapping[str, str]) -> Dict[str, str]:
+    """The few variables of the caller that an image has as well, or that this Python and its libraries need.
+
+    A command of a request's own gets no more: in the service nothing of the user's shell is there, and such commands print their
+    environment into the log.
+    """
+    return {name: value for name, value in environ.items() if name in _IMAGE or name.startswith(_KEPT)}
 
 
 def importable(environ: Mapping[str, str]) -> Dict[str, str]:

@@ -83,11 +83,13 @@ class Wanted:
         directory: the source.
         texts: requirements.txt and the files that it includes: path and text of each, the first one first.
         package: whether the source itself is a package.
+        requirements: the file of requirements, relative to the source.
     """
 
     directory: str
     texts: Tuple[Tuple[str, str], ...] = ()
     package: bool = False
+    requirements: str = REQUIREMENTS
 
     @property
     def needs_copy(self) -> bool:
@@ -97,7 +99,7 @@ class Wanted:
     @property
     def title(self) -> str:
         """For messages."""
-        parts = [REQUIREMENTS] if self.texts else []
+        parts = [self.requirements] if self.texts else []
         if self.package:
             parts.append("the source, which is a package")
         return " and ".join(parts)
@@ -118,6 +120,14 @@ def wanted_of(directory: str, program: str) -> Optional[Wanted]:
     requirements = os.path.join(directory, REQUIREMENTS)
     texts = tuple(_with_includes(requirements, set())) if os.path.isfile(requirements) else ()
     return Wanted(directory, texts, package) if package or texts else None
+
+
+def requirements_of(directory: str, name: str) -> Optional[Wanted]:
+    """What one file of requirements asks for; None when it is not there or asks for nothing."""
+    path = os.path.join(directory, name)
+    texts = tuple(_with_includes(path, set())) if os.path.isfile(path) else ()
+    lines = [line for _, text in texts for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return Wanted(directory, texts, requirements=name) if lines else None
 
 
 def _with_includes(path: str, seen: set[str]) -> Iterator[Tuple[str, str]]:
@@ -258,8 +268,15 @@ def packages_of(
     """
     directory = source_directory(source, work)
     wanted = None if directory is None else wanted_of(directory, plan.program)
-    if wanted is None:
-        return None
+    return None if wanted is None else installed(wanted, plan, work, say, environ)
+
+
+def installed(wanted: Wanted, plan: LocalPlan, work: str, say: Callable[[str], None], environ: Mapping[str, str]) -> Packages:
+    """Install what is wanted, unless an earlier job has.
+
+    Raises:
+        ConfigError: pip cannot install something; it says what.
+    """
     from hvdsm.backends.local.install import install
 
     settings = plan.request.get("Environment") or {}

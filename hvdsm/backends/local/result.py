@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from dataclasses import replace
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence
 
+from hvdsm.backends.local.keep import keep_files, keeps_model
+from hvdsm.backends.local.meter import Found
 from hvdsm.backends.local.plan import LocalPlan
 from hvdsm.backends.local.run import TIMEOUT, HostRun
-from hvdsm.backends.local.stage import Stage, remove_tree
-from hvdsm.compose.failure import failure_text, signal_name
+from hvdsm.backends.local.running import remove_running
+from hvdsm.backends.local.stage import Stage
+from hvdsm.backends.local.verdict import exit_code, failure_file, read_in, verdict
+from hvdsm.compose.failure import signal_name
+from hvdsm.compose.secrets import without, without_pieces
 from hvdsm.errors import EXIT_TIMEOUT
 from hvdsm.model import JobOutcome, RankFailure
-from hvdsm.model.outcome import COMPLETED, FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
+from hvdsm.model.outcome import FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
 
 TAIL = 4096
+# Bytes of an outcome: far more than one has.
+MAX_OUTCOME = 16 << 20
 
 
 def collect(
@@ -34,6 +40,8 @@ def collect(
     seconds: float = 0.0,
     interruptions: int = 0,
     warnings: Sequence[str] = (),
+    found: Optional[Found] = None,
+    masked: Sequence[str] = (),
 ) -> JobOutcome:
     """Keep the results, remove the hosts' directories, write ``outcome.json``.
 
@@ -50,9 +58,17 @@ def collect(
         seconds: how long the job took.
         interruptions: how often the hosts were taken from the job before these.
         warnings: what was found beside the plan's own warnings.
+        found: the metrics in the output.
+        masked: texts of secrets, which are left out of what is said of a failure.
     """
     reports = {run.name: report for run in hosts if (report := read_outcome(stage.bases[run.name])) is not None}
-    outcome = decide(plan, hosts, reports, lost=lost, reason=reason, stop_signal=stop_signal, stragglers=stragglers)
+    said = None
+    if plan.command is not None:
+        said = {run.name: without(failure_file(stage.bases[run.name]), masked) for run in hosts}
+    outcome = decide(plan, hosts, reports, said, lost=lost, reason=reason, stop_signal=stop_signal, stragglers=stragglers)
+    if found is not None:
+        unmatched = found.unmatched.values() if outcome.ok else ()
+        warnings = (*warnings, *found.warnings, *unmatched)
     if (
         outcome.failure is not None
         and not outcome.failure.output_tail
@@ -60,7 +76,9 @@ def collect(
         and outcome.failure.rank is None
     ):
         host = outcome.failure.host or plan.launcher
-        outcome = replace(outcome, failure=replace(outcome.failure, output_tail=log_tail(plan.job_dir, host)))
+        outcome = replace(
+            outcome, failure=replace(outcome.failure, output_tail=without_pieces(log_tail(plan.job_dir, host), masked, TAIL))
+        )
     merged = {**(phases or {}), **{name: round(program_start + at, 3) for name, at in outcome.phases.items()}}
     outcome = replace(
         outcome,
@@ -71,27 +89,30 @@ def collect(
         interruptions=interruptions,
         output_dir=os.path.join(plan.job_dir, "output"),
         model_dir=os.path.join(plan.job_dir, "model") if keeps_model(outcome) else None,
+        metrics=found.summary if found is not None else {},
     )
-    keep_files(plan, stage, outcome)
+    clashes = keep_files(plan, stage, outcome, said or {})
+    _mask_reason(plan.job_dir, masked)
+    outcome = replace(outcome, warnings=(*outcome.warnings, *clashes))
     with open(os.path.join(plan.job_dir, "outcome.json"), "w", encoding="utf-8") as file:
         file.write(outcome.to_json())
+    remove_running(plan.job_dir)
     return outcome
 
 
-def keeps_model(outcome: JobOutcome) -> bool:
-    """Whether the model is kept: that of a completed job, and what a stopped one has left; nothing half-made of a failed one.
-
-    The service does so when a job is stopped or its time limit ends it (StopTrainingJob, MaxRuntimeInSeconds).
-    """
-    return outcome.status in (COMPLETED, STOPPED)
+def _mask_reason(job_dir: str, masked: Sequence[str]) -> None:
+    """Secrets that a script has written into its reason."""
+    text = read_in(job_dir, "output", "failure", MAX_OUTCOME).decode("utf-8", "surrogateescape") if masked else ""
+    if without(text, masked) != text:
+        with open(os.path.join(job_dir, "output", "failure"), "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(without(text, masked))
 
 
 def read_outcome(base: str) -> Optional[JobOutcome]:
     """The outcome that the container program of a host wrote, None when it did not come to that."""
     try:
-        with open(os.path.join(base, ".hvdsm", "outcome.json"), encoding="utf-8") as file:
-            return JobOutcome.from_dict(json.load(file))
-    except (OSError, ValueError, KeyError, TypeError):
+        return JobOutcome.from_dict(json.loads(read_in(base, ".hvdsm", "outcome.json", MAX_OUTCOME)))
+    except (AttributeError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -99,6 +120,7 @@ def decide(
     plan: LocalPlan,
     hosts: Sequence[HostRun],
     reports: Mapping[str, JobOutcome],
+    said: Optional[Mapping[str, str]] = None,
     *,
     lost: Sequence[str],
     reason: Optional[str],
@@ -108,11 +130,14 @@ def decide(
     """How the job ended, from what the hosts reported and how their programs exited.
 
     The launcher's report counts before the others'; what this side did (time limit, stop) before all; a completed job whose
-    program exited with an error is a failed one.
+    program exited with an error is a failed one.  ``said`` is what each host has written into ``output/failure``, where the hosts
+    run a command of the request's own.
     """
     names = (plan.launcher, *(run.name for run in hosts))
     report = next((reports[name] for name in names if name in reports), None)
-    if report is None:
+    if report is None and said is not None:
+        report = verdict(plan.job_name, hosts, said, lost)
+    elif report is None:
         missing = _no_report(hosts, lost)
         report = JobOutcome(plan.job_name, FAILED, missing.exit_code, failure=missing)
     bad = [(run.name, code) for run in hosts if (code := exit_code(run)) != report.exit_code and run.name not in stragglers]
@@ -126,15 +151,9 @@ def decide(
         return replace(report, status=STOPPED, exit_code=EXIT_TIMEOUT, failure=failure)
     if reason is not None:
         number = stop_signal or signal.SIGTERM
-        said = f"stopped by {signal_name(number)}"
-        return replace(report, status=STOPPED, exit_code=128 + number, failure=None, warnings=(*report.warnings, said))
+        text = f"stopped by {signal_name(number)}"
+        return replace(report, status=STOPPED, exit_code=128 + number, failure=None, warnings=(*report.warnings, text))
     return report
-
-
-def exit_code(run: HostRun) -> int:
-    """A host's exit code as a shell gives it: 128+N for signal N; of a host that was killed here, 137."""
-    code = -signal.SIGKILL if run.exit_code is None else run.exit_code
-    return 128 - code if code < 0 else code
 
 
 def _no_report(hosts: Sequence[HostRun], lost: Sequence[str]) -> RankFailure:
@@ -163,48 +182,3 @@ def log_tail(job_dir: str, host: str) -> str:
     except OSError:
         return ""
     return text if size <= TAIL else text.partition("\n")[2]
-
-
-def keep_files(plan: LocalPlan, stage: Stage, outcome: JobOutcome) -> None:
-    """Move what is kept out of the hosts' directories and remove these.
-
-    ``model/`` is the launcher's; see :func:`keeps_model`.  ``output/`` is the launcher's ``/opt/ml/output``; what another
-    host wrote into its ``output/data`` is in ``output/algo-N/``.  ``checkpoints/`` likewise, when there are any.
-    """
-    output = os.path.join(plan.job_dir, "output")
-    for name in plan.hosts:
-        base = stage.bases[name]
-        if name == plan.launcher:
-            if keeps_model(outcome):
-                _move(os.path.join(base, "model"), os.path.join(plan.job_dir, "model"), always=True)
-            _move(os.path.join(base, "output"), output, always=True)
-            _drop_empty(output, ("intermediate", "data"))
-            _move(os.path.join(base, "checkpoints"), os.path.join(plan.job_dir, "checkpoints"))
-        else:
-            _move(os.path.join(base, "output", "data"), os.path.join(output, name))
-            _move(os.path.join(base, "checkpoints"), os.path.join(plan.job_dir, "checkpoints", name))
-    success, failure = os.path.join(output, "success"), os.path.join(output, "failure")
-    if not outcome.ok:
-        if os.path.lexists(success):
-            os.unlink(success)
-        if not os.path.lexists(failure) and outcome.failure is not None:
-            with open(failure, "w", encoding="utf-8", errors="replace") as file:
-                file.write(failure_text(outcome.failure))
-    remove_tree(stage.work)
-
-
-def _move(source: str, target: str, always: bool = False) -> None:
-    # A link leads to the directory that keeps the checkpoints: they stay there.
-    there = os.path.isdir(source) and not os.path.islink(source)
-    if there and (always or os.listdir(source)):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.move(source, target)
-    elif always:
-        os.makedirs(target, exist_ok=True)
-
-
-def _drop_empty(directory: str, names: Tuple[str, ...]) -> None:
-    for name in names:
-        path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path) and not os.listdir(path):
-            os.rmdir(path)

@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
+from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence
 
 from hvdsm.backends.base import NOTE, OUTPUT, PHASE, Event
 from hvdsm.backends.local.stream import HostStream
@@ -63,6 +63,7 @@ class HostRun:
     process: Process
     stream: HostStream
     exit_code: Optional[int] = None
+    ended_at: float = 0.0
 
 
 @dataclass
@@ -70,7 +71,9 @@ class Run:
     """A job that runs on one set of hosts: started by :meth:`start_programs`, driven by :meth:`events`.
 
     ``max_run`` is the time limit in seconds, of which ``used`` are gone; ``stop_grace`` what ranks get between SIGTERM and
-    SIGKILL, whoever ends them; after ``interrupt_after`` seconds of ranks running the hosts are taken away.
+    SIGKILL, whoever ends them; after ``interrupt_after`` seconds of ranks running the hosts are taken away.  ``together`` says
+    that the programs are parts of one job of hvdsm's and end together; others end when they like, but a failing one ends all.
+    ``on_output`` is told that a log has grown.
     """
 
     started: float
@@ -80,6 +83,8 @@ class Run:
     used: float = 0.0
     margin: float = MARGIN
     straggle: float = STRAGGLE
+    together: bool = True
+    on_output: Callable[[], None] = lambda: None
     hosts: List[HostRun] = field(default_factory=list)
     reason: Optional[str] = None
     stop_signal: int = 0
@@ -124,6 +129,10 @@ class Run:
         """Seconds since the job was submitted."""
         return time.monotonic() - self.started
 
+    def at_close(self, callback: Callable[[], None]) -> None:
+        """Have something done when everything on the hosts has ended."""
+        self._closing.callback(callback)
+
     def start_programs(
         self,
         cluster: Cluster,
@@ -148,9 +157,12 @@ class Run:
         self._closing.callback(cluster.close)
         self._cluster = cluster
         self.program_start = time.monotonic()
+        if not self.together and self.interrupt_after is not None:
+            # A program that is not hvdsm's says nothing of ranks.
+            self._interrupt_at = self.program_start + self.interrupt_after
         for host, environment in environments.items():
             read, write = os.pipe()
-            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher=host == launcher)
+            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher=host == launcher or not self.together)
             streams.callback(stream.close)
             try:
                 process = cluster.popen(
@@ -164,9 +176,11 @@ class Run:
 
     def _await(self, run: HostRun) -> None:
         try:
-            run.exit_code = run.process.wait()
+            code = run.process.wait()
         except OSError:
-            run.exit_code = -signal.SIGKILL
+            code = -signal.SIGKILL
+        run.ended_at = time.monotonic()
+        run.exit_code = code
         self._wake()
 
     def events(self) -> Iterator[Event]:
@@ -207,7 +221,10 @@ class Run:
                 text = f"interruption after {self.interrupt_after:g} s: SIGTERM to all hosts, as when spot capacity is taken back"
                 yield self._end(INTERRUPTED, text)
             ended = [run for run in self.hosts if run.exit_code is not None]
-            if ended and straggle_at is None:
+            failed = next((run for run in ended if run.exit_code), None)
+            if failed is not None and not self.together and self._kill_at is None:
+                yield self._end_others(failed)
+            if ended and straggle_at is None and self.together:
                 straggle_at = now + self.straggle + (self.stop_grace if self.reason else 0)
             if (self._kill_at is not None and now >= self._kill_at) or (straggle_at is not None and now >= straggle_at):
                 self.stragglers = [run.name for run in self.hosts if run.exit_code is None]
@@ -233,9 +250,18 @@ class Run:
         self._signal_all(signal.SIGTERM)
         return self._event(NOTE, text)
 
+    def _end_others(self, failed: HostRun) -> Event:
+        """A failing host ends the job, as in the service."""
+        self._kill_at = time.monotonic() + self.stop_grace + self.margin
+        self._signal_all(signal.SIGTERM)
+        code = failed.exit_code or 0
+        how = f"exit code {code}" if code > 0 else f"signal {-code}"
+        return self._event(NOTE, f"{failed.name} has failed ({how}): SIGTERM to all other hosts")
+
     def _output(self, run: HostRun) -> Iterator[Event]:
         shown = run.stream.read()
         if shown:
+            self.on_output()
             if (
                 self.interrupt_after is not None
                 and self._interrupt_at is None

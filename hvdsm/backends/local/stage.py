@@ -6,21 +6,26 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from hvdsm.backends.local import data, s3
+from hvdsm.backends.local import placing, s3
 from hvdsm.backends.local.checkpoint import make_directory
 from hvdsm.backends.local.data import DataSet
 from hvdsm.backends.local.layout import HostLayout, host_hyperparameters, input_data_config, resource_config
 from hvdsm.backends.local.packages import Packages, packages_of
+from hvdsm.backends.local.pipes import check_files
+from hvdsm.backends.local.placing import Feed, link_or_copy
 from hvdsm.backends.local.plan import WORK, LocalPlan
+from hvdsm.backends.local.prelude import COMMANDS_TARGET, Prelude, prelude_of
+from hvdsm.backends.local.program import is_shipped
+from hvdsm.backends.local.running import write_running
+from hvdsm.backends.source import source_files
+from hvdsm.compose.cloud import BUNDLE_CHANNEL, BUNDLE_FILE
 from hvdsm.compose.mask import mask_request
 from hvdsm.emulator import Mount
 from hvdsm.errors import ConfigError
 
 SOURCE_TARGET = "/opt/hvdsm/source"
-# Never part of a source that is uploaded, and large.
-_LEFT_OUT = frozenset({".git", "__pycache__", ".ipynb_checkpoints", ".hg", ".svn"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Stage:
     """What was prepared: the base directory of each host, the mounts of all, and what both are made of.
 
     ``source`` is the path of the source on this machine, ``channels`` their data, all downloaded; ``packages`` what the source
-    needs beyond the environment, None when that is nothing.
+    needs beyond the environment, None when that is nothing.  ``feeds`` are the channels in Pipe mode; ``prelude`` is what was
+    made for a command of the request's own.
     """
 
     work: str
@@ -37,10 +43,12 @@ class Stage:
     source: str = ""
     channels: Tuple[DataSet, ...] = ()
     packages: Optional[Packages] = None
+    feeds: Tuple[Feed, ...] = ()
+    prelude: Optional[Prelude] = None
 
 
 def prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str]) -> Stage:
-    """Make ``JOB-NAME/`` with ``request.json``, ``logs/`` and the staged hosts.
+    """Make ``JOB-NAME/`` with ``running.json``, ``request.json``, ``logs/`` and the staged hosts.
 
     Raises:
         ConfigError: the directory exists or cannot be made, or data cannot be had.
@@ -60,6 +68,7 @@ def prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, s
 
 
 def _prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str]) -> Stage:
+    write_running(plan.job_dir)
     work = os.path.join(plan.job_dir, WORK)
     os.mkdir(work, 0o700)
     os.mkdir(os.path.join(plan.job_dir, "logs"))
@@ -67,38 +76,69 @@ def _prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, 
         make_directory(plan.checkpoint)
     write_json(os.path.join(plan.job_dir, "request.json"), mask_request(plan.request))
     cache = s3.cache_directory(environ)
-    source = _snapshot(_fetched(plan.source, cache, say, exact=True), plan, work, say)
-    channels = tuple(_fetched(channel, cache, say) for channel in plan.channels)
-    packages = packages_of(source, plan, work, say, environ)
-    return lay_out(plan, Stage(work, {}, (), source, channels, packages))
+    source = "" if plan.source is None else _snapshot(_fetched(plan.source, cache, say, exact=True), plan, work, say)
+    channels = tuple(_fetched(channel, cache, say) for channel in plan.channels) + _shipped(plan, work)
+    for channel in channels:
+        if channel.pipe is not None:
+            check_files(channel.name, placing.feed_of(channel, work).files, channel.pipe)
+    if plan.command is not None:
+        prelude = prelude_of(plan, channels, work, say, environ)
+        return lay_out(plan, Stage(work, {}, (), source, channels, prelude.packages, prelude=prelude))
+    return lay_out(plan, Stage(work, {}, (), source, channels, packages_of(source, plan, work, say, environ)))
+
+
+def _shipped(plan: LocalPlan, work: str) -> Tuple[DataSet, ...]:
+    """The channel that brings hvdsm's own program, made here: scripts that look at all channels find it."""
+    names = [channel["ChannelName"] for channel in plan.request.get("InputDataConfig") or ()]
+    if not any(is_shipped(plan.request, name) for name in names):
+        return ()
+    from hvdsm.bundle import write
+
+    return (DataSet(BUNDLE_CHANNEL, files=((BUNDLE_FILE, write(os.path.join(work, BUNDLE_FILE)).path),)),)
 
 
 def lay_out(plan: LocalPlan, stage: Stage) -> Stage:
     """Make ``/opt/ml`` of each host, as the service does for new hosts; what was there is removed."""
-    work, channels = stage.work, stage.channels
+    work = stage.work
     bases: Dict[str, str] = {}
-    mounts: List[Mount] = []
-    source_path = stage.source if plan.single else source_target(plan)
-    if not plan.single:
-        mounts.append(Mount(stage.source, source_path))
-        if stage.packages is not None:
-            mounts.append(Mount(stage.packages.root, stage.packages.root))
-        if plan.checkpoint is not None:
-            mounts.append(Mount(plan.checkpoint.directory, plan.checkpoint.local_path, writable=True))
-    for index, host in enumerate(plan.layout):
+    mounts: List[Mount] = [] if plan.single else list(_common_mounts(plan, stage))
+    feeds: List[Feed] = []
+    source = source_target(plan) if plan.source is not None else None
+    for host in plan.layout:
         base = bases[host.name] = os.path.join(work, host.name)
         remove_tree(base)
-        _lay_out(plan, host, base, source_path)
+        _lay_out(plan, host, base, source)
         if not plan.single:
             mounts.append(Mount(base, "/opt/ml", host=host.name, writable=True))
-        for channel in channels:
-            part = replace(channel, files=data.shard(channel.files, index, len(plan.layout))) if channel.sharded else channel
-            mounts += _place(part, base, None if plan.single else host.name, work)
-    return replace(stage, bases=bases, mounts=tuple(mounts))
+        for channel in stage.channels:
+            part = placing.part_of(channel, plan.layout, host)
+            if part is None:
+                continue
+            if part.pipe is not None:
+                feeds.append(placing.feed_of(part, base))
+            elif plan.single:
+                placing.link(part, base)
+            elif plan.command is not None and placing.is_small(part):
+                placing.copy(part, base)
+            else:
+                mounts += placing.mounts(part, base, host.name, work)
+    return replace(stage, bases=bases, mounts=tuple(mounts), feeds=tuple(feeds))
+
+
+def _common_mounts(plan: LocalPlan, stage: Stage) -> Iterator[Mount]:
+    if plan.source is not None:
+        yield Mount(stage.source, source_target(plan))
+    if stage.packages is not None:
+        yield Mount(stage.packages.root, stage.packages.root)
+    if stage.prelude is not None and stage.prelude.commands is not None:
+        yield Mount(stage.prelude.commands, COMMANDS_TARGET)
+    if plan.checkpoint is not None:
+        yield Mount(plan.checkpoint.directory, plan.checkpoint.local_path, writable=True)
 
 
 def source_target(plan: LocalPlan) -> str:
     """Path of the source as the hosts see it."""
+    assert plan.source is not None
     if plan.source.directory is not None:
         name, real = os.path.basename(plan.source.directory), plan.source.directory
     elif len(plan.source.files) == 1:
@@ -111,11 +151,14 @@ def source_target(plan: LocalPlan) -> str:
 def _fetched(dataset: DataSet, cache: str, say: Callable[[str], None], exact: bool = False) -> DataSet:
     if dataset.download is None:
         return dataset
+    if dataset.manifest:
+        files = s3.download_manifest(dataset.download, cache, say, f"channel {dataset.name}")
+        return replace(dataset, download=None, files=files)
     files = s3.download(dataset.download, cache, say, f"channel {dataset.name}" if not exact else "the source", exact=exact)
     return replace(dataset, download=None, files=files)
 
 
-def _lay_out(plan: LocalPlan, host: HostLayout, base: str, source: str) -> None:
+def _lay_out(plan: LocalPlan, host: HostLayout, base: str, source: Optional[str]) -> None:
     for directory in ("input/config", "input/data", "model", "output/data", "checkpoints", ".hvdsm"):
         os.makedirs(os.path.join(base, directory))
     if plan.single and plan.checkpoint is not None:
@@ -130,39 +173,11 @@ def _lay_out(plan: LocalPlan, host: HostLayout, base: str, source: str) -> None:
         host_hyperparameters(plan.request, source=source, processes=plan.processes if plan.single else None),
     )
     write_json(os.path.join(config, "resourceconfig.json"), resource_config(plan.layout, host))
-    write_json(os.path.join(config, "inputdataconfig.json"), input_data_config(plan.request))
-
-
-def _place(dataset: DataSet, base: str, host: Optional[str], work: str) -> List[Mount]:
-    """Put a channel's data in its place: a read-only mount on an emulated host, else links."""
-    place = os.path.join(base, "input", "data", dataset.name)
-    target = f"/opt/ml/input/data/{dataset.name}"
-    if host is None:
-        if dataset.directory is not None:
-            os.symlink(dataset.directory, place)
-        for name, path in dataset.files:
-            os.makedirs(os.path.dirname(os.path.join(place, name)), exist_ok=True)
-            os.symlink(path, os.path.join(place, name))
-        return []
-    os.makedirs(place, exist_ok=True)
-    if dataset.directory is not None:
-        return [Mount(dataset.directory, target, host=host)]
-    if len(dataset.files) == 1 and "/" not in dataset.files[0][0]:
-        name, path = dataset.files[0]
-        with open(os.path.join(place, name), "xb"):
-            pass
-        return [Mount(path, f"{target}/{name}", host=host)]
-    gathered = os.path.join(work, "channels", host if dataset.sharded else "all", dataset.name)
-    if not os.path.isdir(gathered):
-        os.makedirs(gathered)
-        for name, path in dataset.files:
-            os.makedirs(os.path.dirname(os.path.join(gathered, name)), exist_ok=True)
-            link_or_copy(path, os.path.join(gathered, name))
-    return [Mount(gathered, target, host=host)]
+    write_json(os.path.join(config, "inputdataconfig.json"), input_data_config(plan.request, None if plan.single else host))
 
 
 def _snapshot(source: DataSet, plan: LocalPlan, work: str, say: Callable[[str], None]) -> str:
-    """The source as one path: a file as it is; a directory as a copy without what is never uploaded.
+    """The source as one path: a file as it is; a directory as a copy of the files that would be uploaded.
 
     The copy keeps the results of earlier jobs, which often lie in the source directory, out of this one.
     """
@@ -176,46 +191,21 @@ def _snapshot(source: DataSet, plan: LocalPlan, work: str, say: Callable[[str], 
             os.makedirs(os.path.dirname(os.path.join(copy, name)), exist_ok=True)
             link_or_copy(path, os.path.join(copy, name))
         return os.path.join(copy, source.files[0][0]) if len(source.files) == 1 else copy
-    copy = os.path.join(work, "source", os.path.basename(source.directory.rstrip("/")) or "source")
-    os.makedirs(os.path.dirname(copy))
-    left_out: List[str] = []
-    outside = {os.path.realpath(os.path.dirname(plan.job_dir))}
-    if plan.checkpoint is not None:
-        outside.add(os.path.realpath(plan.checkpoint.directory))
-    _copy_source(os.path.abspath(source.directory), copy, frozenset(outside), frozenset(), left_out)
-    named = [os.path.relpath(path, source.directory) for path in left_out if os.path.basename(path) != "__pycache__"]
-    if named:
-        say(f"left out of the source: {', '.join(named[:5])}" + (f" and {len(named) - 5} more" if len(named) > 5 else ""))
+    directory = os.path.abspath(source.directory)
+    copy = os.path.join(work, "source", os.path.basename(directory) or "source")
+    os.makedirs(copy)
+    outside = [os.path.dirname(plan.job_dir), *([plan.checkpoint.directory] if plan.checkpoint is not None else [])]
+    names = source_files(directory, [plan.program], outside)
+    for name in names:
+        os.makedirs(os.path.dirname(os.path.join(copy, name)), exist_ok=True)
+        shutil.copy2(os.path.join(directory, name), os.path.join(copy, name))
+    there = {name.split("/")[0] for name in names}
+    left_out = sorted(name for name in os.listdir(directory) if name not in there and name != "__pycache__")
+    if left_out:
+        say(
+            f"left out of the source: {', '.join(left_out[:5])}" + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+        )
     return copy
-
-
-def _copy_source(source: str, target: str, outside: FrozenSet[str], above: FrozenSet[str], left_out: List[str]) -> None:
-    real = os.path.realpath(source)
-    os.mkdir(target)
-    shutil.copymode(source, target)
-    os.chmod(target, os.stat(target).st_mode | 0o700)
-    for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
-        place = os.path.join(target, entry.name)
-        if entry.is_dir():
-            resolved = os.path.realpath(entry.path)
-            virtual = os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
-            # A link to a directory that contains it would never end.
-            if entry.name in _LEFT_OUT or virtual or resolved in outside | above | {real}:
-                left_out.append(entry.path)
-            else:
-                _copy_source(entry.path, place, outside, above | {real}, left_out)
-        elif entry.is_file():
-            shutil.copy2(entry.path, place)
-        elif entry.is_symlink():
-            os.symlink(os.readlink(entry.path), place)
-
-
-def link_or_copy(source: str, target: str) -> None:
-    """A hard link where the file system and its rules allow one, else a copy; the hosts see it read-only."""
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def write_json(path: str, value: Any) -> None:

@@ -67,7 +67,7 @@ def attend(backend: SageMakerBackend, job: SageMakerJob, display: Display, *, st
 
     try:
         with stopping_signals(interrupted):
-            for event in backend.events(job):
+            for event in backend.events(job, display.say):
                 display.show(event)
             outcome = backend.outcome(job)
     except Detached:
@@ -130,7 +130,7 @@ def price_lines(backend: SageMakerBackend, plan: SageMakerPlan) -> List[str]:
         if file:
             raise
         return ["price: not known, since AWS's price list cannot be read with these credentials; --prices FILE gives one"]
-    found = estimate(plan.request, prices)
+    found = estimate(plan.request, prices, region=plan.region)
     return [str(found)] if found else []
 
 

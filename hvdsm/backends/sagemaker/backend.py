@@ -103,8 +103,8 @@ class SageMakerBackend:
             region=self.aws.region,
             prefix=prefix,
             program=build() if self.options.container_program == BUNDLE else None,
-            apply=lambda made, settings: apply_settings(made, list(settings)),
-            check=check_service_request,
+            apply=lambda made, settings: apply_settings(made, list(settings), say=notes.append),
+            check=lambda made: check_service_request(made, region=self.aws.region),
         )
         return replace(plan, notes=(*notes, *plan.notes))
 
@@ -127,7 +127,8 @@ class SageMakerBackend:
             raise ConfigError(
                 "the subnets are given already", where="--vpc-stack", remedy="leave out --subnet and --security-group"
             )
-        return {**request, "VpcConfig": vpc_config(outputs(self.aws, name), name)}
+        encrypted = bool(request.get("EnableInterContainerTrafficEncryption"))
+        return {**request, "VpcConfig": vpc_config(outputs(self.aws, name), name, encrypted=encrypted)}
 
     def submit(self, plan: SageMakerPlan, say: Say) -> SageMakerJob:
         """Upload what the request names, and create the job.
@@ -201,22 +202,23 @@ class SageMakerBackend:
         found = describe_job(self.aws, name)
         return SageMakerJob(name, str(found.get("TrainingJobArn")), self.aws.region, None, found, description=found)
 
-    def events(self, job: SageMakerJob) -> Iterator[Event]:
-        """The job's events until it ends; closing the iterator leaves the job alone."""
+    def events(self, job: SageMakerJob, say: Optional[Say] = None) -> Iterator[Event]:
+        """The job's events until it ends; closing the iterator leaves the job alone.
+
+        Args:
+            job: the job.
+            say: is told at once when AWS cannot be reached, and when it can again: meanwhile there are no events.
+        """
         for text in job.notes:
             yield Event(NOTE, text)
         for text in job.warnings:
             yield Event(WARNING, text)
-        said: List[str] = []
         with contextlib.ExitStack() as closing:
             meter = self._meter(job)
             if meter is not None:
                 closing.callback(meter.close)
-            follower = self._follower(job, said.append, meter)
-            for event in follower.events():
-                while said:
-                    yield Event(NOTE, said.pop(0))
-                yield event
+            follower = self._follower(job, say or quiet, meter)
+            yield from follower.events()
             job.description, job.reported = follower.description, follower.lines.reported
             self._finish(job, meter)
         for text in job.ended.warnings if job.ended is not None else ():
@@ -244,7 +246,7 @@ class SageMakerBackend:
             return open(os.path.join(logs, f"{os.path.basename(host)}.log"), "wb")
 
         return Follower(
-            describe=lambda: patiently(lambda: describe_job(self.aws, job.name), say=say, limit=PATIENCE),
+            describe=lambda: patiently(lambda: describe_job(self.aws, job.name, attempts=1), say=say, limit=PATIENCE),
             source=LogFollower(self.aws, job.name, interval=self.options.interval),
             lines=Lines(launcher_of(job.request), open_log if logs is not None else None),
             interval=self.options.interval,
@@ -283,6 +285,10 @@ class SageMakerBackend:
                 continue
         assert job.ended is not None
         return job.ended
+
+
+def quiet(_text: str) -> None:
+    """Say nothing."""
 
 
 def launcher_of(request: Mapping[str, Any]) -> str:

@@ -41,6 +41,9 @@ class LogSource(Protocol):
     def flush(self) -> Sequence[Any]:
         """Lines that are new, until there are no more."""
 
+    def collected(self) -> Sequence[Any]:
+        """What had been read when a call failed."""
+
 
 @dataclass
 class Lines:
@@ -117,14 +120,12 @@ class Follower:
 
     def events(self) -> Iterator[Event]:
         """Events until the job has ended and all its lines have come."""
-        seen = 0
+        seen: List[str] = []
         try:
             with self._reading() as arrived:
                 while True:
                     self.description = self.describe()
-                    transitions = self.description.get("SecondaryStatusTransitions") or ()
-                    yield from self._transitions(transitions[seen:])
-                    seen = len(transitions)
+                    yield from self._transitions(seen)
                     yield from self._taken(arrived)
                     if self.description.get("TrainingJobStatus") in ENDED:
                         break
@@ -176,6 +177,7 @@ class Follower:
             try:
                 lines = self.source.flush()
             except HvdsmError as error:
+                yield from self._shown(self.source.collected())
                 yield self._event(WARNING, f"the end of the logs cannot be read: {error}")
                 return
             yield from self._shown(lines)
@@ -205,14 +207,17 @@ class Follower:
         for host, data in pieces:
             yield self._event(OUTPUT, data=data, host=host)
 
-    def _transitions(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
-        begin = self.description.get("CreationTime")
-        for change in changes:
-            at = change.get("StartTime")
-            seconds = max(0.0, (at - begin).total_seconds()) if at and begin else 0.0
-            message = str(change.get("StatusMessage") or "").strip()
-            status = str(change.get("Status"))
-            yield Event(PHASE, f"{status} ({message})" if message and message != status else status, seconds=seconds)
+    def _transitions(self, seen: List[str]) -> Iterator[Event]:
+        """What is new among the statuses; the last one's message can change while it lasts."""
+        begin, changes = self.description.get("CreationTime"), self.description.get("SecondaryStatusTransitions") or ()
+        for index, change in enumerate(changes):
+            message, status = str(change.get("StatusMessage") or "").strip(), str(change.get("Status"))
+            text = f"{status} ({message})" if message and message != status else status
+            if index < len(seen) and seen[index] == text:
+                continue
+            at = change.get("StartTime") if index >= len(seen) else self.description.get("LastModifiedTime")
+            seen[index:] = [text]
+            yield Event(PHASE, text, seconds=max(0.0, (at - begin).total_seconds()) if at and begin else 0.0)
 
     def _event(self, kind: str, text: str = "", data: bytes = b"", host: Optional[str] = None) -> Event:
         return Event(kind, text, data, host)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlparse
 
-from hvdsm.compose.cloud import BUNDLE_FILE, CODE_CHANNEL, with_program
+from hvdsm.compose.cloud import BUNDLE_FILE, CODE_CHANNEL, channel_for_all, with_program
 from hvdsm.compose.request import PROGRAM, SUBMIT_DIRECTORY, file_path
 from hvdsm.errors import ConfigError, UsageError
 
@@ -103,8 +103,7 @@ def _add_channel(request: Dict[str, Any], name: str, uri: str) -> None:
             where=f"channel {name}",
             remedy="choose another name for the channel",
         )
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    request["InputDataConfig"] = [*channels, {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}]
+    request["InputDataConfig"] = [*channels, channel_for_all(request, name, uri)]
 
 
 def _data(request: Dict[str, Any], own: str, uploads: List[Upload]) -> None:

@@ -1,0 +1,264 @@
+"""Runs the sandbox's jobs on emulated hosts: data from its S3, logs into its CloudWatch, results back into its S3."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from hvdsm.backends.base import NOTE, PHASE, WARNING
+from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
+from hvdsm.errors import BackendUnavailable, ConfigError, HvdsmError
+from hvdsm.model import JobOutcome
+from hvdsm.model.outcome import KIND_HOST_LOST, KIND_TIMEOUT
+from hvdsm.model.outcome import STOPPED as OUTCOME_STOPPED
+from hvdsm.sandbox.jobs import COMPLETED, FAILED, INTERRUPTED, MAX_RUNTIME, MAX_WAIT, STOPPED, TrainingJob
+from hvdsm.sandbox.objects import Mirror, Objects, gathered
+from hvdsm.sandbox.script import model_address
+from hvdsm.sandbox.tail import Tail
+from hvdsm.sandbox.wire import ServiceError
+
+# What a FailureReason may have.
+_REASON = 1024
+# Seconds between two looks for new checkpoints.
+CHECKPOINT_SECONDS = 5.0
+# Seconds between SIGTERM and SIGKILL, as the service has them.
+SERVICE_GRACE = 120.0
+_SUBMIT_DIRECTORY = "sagemaker_submit_directory"
+
+
+class _ToEnd(Exception):
+    """The job is to end while it is being prepared."""
+
+
+class EmulatedRunner:
+    """Leads jobs to their end by really running them.
+
+    Args:
+        directory: results go to ``directory/JOB-NAME``.
+        environ: variables of the hosts' programs, as of one who launches jobs by hand.
+        objects: S3.
+        local: fields of LocalOptions.
+        say: is told of what the local back end does.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        environ: Mapping[str, str],
+        objects: Objects,
+        local: Mapping[str, Any],
+        say: Optional[Callable[[str], None]] = None,
+    ) -> None:
+        os.makedirs(directory, exist_ok=True)
+        self._directory = directory
+        self._environ = dict(environ)
+        self._objects = objects
+        self._local = dict(local)
+        self._say = say or (lambda _text: None)
+
+    def check_data(self, request: Mapping[str, Any]) -> None:
+        """What the service finds out about data before it creates a job.
+
+        Raises:
+            ServiceError: a channel's prefix has no objects.
+        """
+        for channel in request.get("InputDataConfig") or ():
+            source = (channel.get("DataSource") or {}).get("S3DataSource")
+            if source and not self._objects.exists(source["S3Uri"]):
+                bucket = source["S3Uri"][len("s3://") :].partition("/")[0]
+                raise ServiceError(
+                    "ValidationException",
+                    f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that the '
+                    f"bucket exists in the selected region, that objects exist under that S3 prefix, and that the role "
+                    f'"{request["RoleArn"]}" has "s3:ListBucket" permissions on bucket "{bucket}".',
+                )
+
+    def run(self, job: TrainingJob) -> None:
+        """Run a job, again if spot capacity was taken from it or, as RetryStrategy has it, if a host was lost."""
+        retries = (job.request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0)
+        while True:
+            try:
+                outcome, results = self._attempt(job)
+            except _ToEnd:
+                job.end(STOPPED)
+                return
+            except BackendUnavailable as error:
+                job.end(FAILED, reason=f"InternalServerError: {error}")
+                return
+            except HvdsmError as error:
+                job.end(FAILED, reason=f"ClientError: {error}")
+                return
+            if job.to_end():
+                break
+            if job.interrupted.is_set() and not outcome.ok:
+                job.interrupted.clear()
+                job.enter(INTERRUPTED)
+                limit = (job.request.get("StoppingCondition") or {}).get("MaxWaitTimeInSeconds")
+                if limit is not None and time.time() - job.created >= limit:
+                    job.end(STOPPED, secondary=MAX_WAIT)
+                    return
+            elif retries > 0 and outcome.failure is not None and outcome.failure.kind == KIND_HOST_LOST:
+                retries -= 1
+                job.enter("Restarting")
+            else:
+                break
+        self._finish(job, outcome, results)
+
+    def _attempt(self, job: TrainingJob) -> Tuple[JobOutcome, str]:
+        """Run the job once; its outcome, and where its results are."""
+        job.begin_attempt()
+        for message in (None, "Launching requested ML instances", "Preparing the instances for training"):
+            job.enter("Starting", message)
+        with tempfile.TemporaryDirectory(prefix="s3-", dir=self._directory) as root:
+            job.enter("Downloading")
+            checkpoints = self._download(job, root)
+            backend = LocalBackend(self._options(job, root), self._environ)
+            plan = backend.plan(_with_outcome_line(job.request))
+            job.results = plan.job_dir
+            job.enter("Training", "Downloading the training image")
+            local = backend.submit(plan, lambda text: self._progress(job, text))
+            job.enter("Training")
+            forget = job.call_on_stop(_Stop(backend, local, job))
+            up: Callable[[], object] = checkpoints.up if checkpoints is not None else lambda: None
+            try:
+                with Tail(os.path.join(plan.job_dir, "logs"), job.log, up, CHECKPOINT_SECONDS):
+                    for event in backend.events(local):
+                        if event.kind in (NOTE, WARNING, PHASE):
+                            self._say(f"{job.name}: {event.text}")
+                    outcome = backend.outcome(local)
+            finally:
+                forget()
+            up()
+        return outcome, plan.job_dir
+
+    def _progress(self, job: TrainingJob, text: str) -> None:
+        if job.to_end():
+            raise _ToEnd
+        self._say(f"{job.name}: {text}")
+
+    def _options(self, job: TrainingJob, root: str) -> LocalOptions:
+        output, number = self._directory, 1
+        while os.path.lexists(os.path.join(output, job.name)):
+            number += 1
+            output = os.path.join(self._directory, str(number))
+        grace = None if "HVDSM_STOP_GRACE" in (job.request.get("Environment") or {}) else SERVICE_GRACE
+        return LocalOptions(**{"output": output, "s3_root": root, "stop_grace": grace, **self._local})
+
+    def _download(self, job: TrainingJob, root: str) -> Optional[Mirror]:
+        """Bring everything that the request names below a directory that stands for S3.
+
+        Raises:
+            ConfigError: something is not there.
+            _ToEnd: the job is to end.
+        """
+        request = job.request
+        for channel in request.get("InputDataConfig") or ():
+            source = (channel.get("DataSource") or {}).get("S3DataSource")
+            if source:
+                fetch = self._objects.fetch_manifest if source.get("S3DataType") == "ManifestFile" else self._objects.fetch
+                _some(fetch(source["S3Uri"], root), source["S3Uri"], f"channel {channel['ChannelName']}")
+            if job.to_end():
+                raise _ToEnd
+        uri = str((request.get("HyperParameters") or {}).get(_SUBMIT_DIRECTORY, "")).strip('"')
+        if uri.startswith("s3://"):
+            _some(self._objects.fetch(uri, root), uri, f"HyperParameters.{_SUBMIT_DIRECTORY}")
+        place = (request.get("CheckpointConfig") or {}).get("S3Uri")
+        if not place:
+            return None
+        folder = place.rstrip("/") + "/"
+        directory = os.path.join(root, *folder[len("s3://") :].rstrip("/").split("/"))
+        os.makedirs(directory, exist_ok=True)
+        self._objects.fetch(folder, root)
+        mirror = Mirror(self._objects, directory, place)
+        mirror.mark()
+        return mirror
+
+    def _finish(self, job: TrainingJob, outcome: JobOutcome, results: str) -> None:
+        """Upload what a job has left, and end it."""
+        overtime = outcome.status == OUTCOME_STOPPED and outcome.failure is not None and outcome.failure.kind == KIND_TIMEOUT
+        stopped = overtime or job.to_end()
+        if job.abandoned.is_set():
+            job.end(STOPPED)
+            return
+        job.enter("Uploading")
+        try:
+            self._upload(job, outcome.ok or stopped, results)
+        except Exception as error:
+            job.end(FAILED, reason=f"ClientError: Failed to upload the job's results: {error}")
+            return
+        if stopped:
+            job.end(STOPPED, secondary=MAX_RUNTIME if overtime and not job.stop_requested.is_set() else None)
+        elif outcome.ok:
+            job.end(COMPLETED)
+        else:
+            job.end(FAILED, reason=failure_reason(outcome, results))
+
+    def _upload(self, job: TrainingJob, with_model: bool, results: str) -> None:
+        place = f"{job.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job.name}/output"
+        output = os.path.join(results, "output")
+        others = sorted(name for name in _entries(output) if name.startswith("algo-"))
+        data = {os.path.join(output, name): None for name in ("data", *others)}
+        plain = (job.request["OutputDataConfig"].get("CompressionType")) == "NONE"
+        trees: Dict[str, Dict[str, Optional[str]]] = {"output": dict(data)}
+        model = os.path.join(results, "model")
+        if with_model and os.path.isdir(model):
+            trees["model"] = {model: None}
+        for name, tree in trees.items():
+            if plain:
+                for file, path in gathered(tree).items():
+                    if os.path.isfile(path):
+                        self._objects.put_file(path, f"{place}/{name}/{file}")
+            elif name == "model" or gathered(tree):
+                self._objects.put_archive(tree, f"{place}/{name}.tar.gz")
+        if "model" in trees:
+            job.model_artifacts = model_address(job)
+
+
+def failure_reason(outcome: JobOutcome, results: str) -> str:
+    """FailureReason as the service makes it of ``/opt/ml/output/failure`` and the container's exit code."""
+    if outcome.failure is not None and outcome.failure.kind == KIND_HOST_LOST:
+        return "InternalServerError: We encountered an internal error. Please try again."
+    try:
+        with open(os.path.join(results, "output", "failure"), encoding="utf-8", errors="replace") as file:
+            text = file.read(_REASON)
+    except OSError:
+        text = ""
+    begin, end = "AlgorithmError: ", f", exit code: {outcome.exit_code}"
+    return begin + text[: _REASON - len(begin) - len(end)] + end
+
+
+class _Stop:
+    """Ends a job's hosts: orderly, or at once when the sandbox ends."""
+
+    def __init__(self, backend: LocalBackend, local: LocalJob, job: TrainingJob) -> None:
+        self._backend = backend
+        self._local = local
+        self._job = job
+        self._asked = False
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            first, self._asked = not self._asked, True
+        if first:
+            self._backend.stop(self._local)
+        if self._job.abandoned.is_set():
+            # Once more means at once.
+            self._backend.stop(self._local)
+
+
+def _with_outcome_line(request: Mapping[str, Any]) -> Dict[str, Any]:
+    """The request with a variable by which the launcher's last line tells the outcome, as it does in the cloud."""
+    return {**request, "Environment": {"HVDSM_OUTCOME_LINE": "1", **(request.get("Environment") or {})}}
+
+
+def _some(count: int, uri: str, where: str) -> None:
+    if not count:
+        raise ConfigError(f"there are no objects under {uri}", where=where, remedy="upload the data first")
+
+
+def _entries(directory: str) -> Tuple[str, ...]:
+    return tuple(os.listdir(directory)) if os.path.isdir(directory) else ()

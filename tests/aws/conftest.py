@@ -1,0 +1,40 @@
+"""Fixtures for tests that speak HTTP to the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from hvdsm.emulator import probe
+from hvdsm.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def no_aws_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads credentials or addresses of the person who runs it."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox that plays jobs; they end at once unless they have a script."""
+    with Sandbox.start() as started:
+        yield started
+
+
+@pytest.fixture
+def emulated_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox that runs jobs on emulated hosts; results are in ``tmp_path/runs``."""
+    availability = probe()
+    if not availability.ok:
+        pytest.skip(f"emulated hosts: {availability.reason}")
+    with Sandbox.start(runner="emulated", directory=str(tmp_path / "runs"), local={"stop_grace": 10.0}) as started:
+        yield started
