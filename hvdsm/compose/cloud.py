@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from hvdsm.compose.secrets import HYPERPARAMETER
 from hvdsm.errors import UsageError
 
 BUNDLE = "bundle"
@@ -18,7 +19,7 @@ PROGRAMS = (BUNDLE, TRAIN)
 SHARDED = "ShardedByS3Key"
 INPUT_MODES = ("File", "FastFile", "Pipe")
 DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
-SECRETS = "sagemaker_hvdsm_secrets"
+SECRETS = HYPERPARAMETER
 # Channel that brings the container program, and its name there.
 BUNDLE_CHANNEL = "hvdsm"
 BUNDLE_FILE = "hvdsm.pyz"

@@ -16,8 +16,8 @@ from hvdsm.model import Cluster, InstanceGroup, RoleProcess, TrainingJob
 
 # SageMaker kills the container 120 s after SIGTERM (StopTrainingJob); the rest is for the job's end on all hosts and its outcome.
 STOP_GRACE = 105.0
-# What `hvdsm launch --backend sagemaker` calls the channel that brings this program.
-OWN_CHANNEL = "hvdsm"
+# What `hvdsm launch --backend sagemaker` calls the channel that brings this program, and its file there.
+OWN_CHANNEL, OWN_FILE = "hvdsm", "hvdsm.pyz"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def own_channel(channels: str, file: str) -> Optional[str]:
     """
     file = os.path.abspath(file)
     if not file.startswith(channels):
-        return None
+        # A rehearsal has the program that it runs in another place, beside the channel of the request.
+        return OWN_CHANNEL if os.path.isfile(f"{channels}{OWN_CHANNEL}/{OWN_FILE}") else None
     name, _, inside = file[len(channels) :].partition("/")
     if name != OWN_CHANNEL:
         # One of another name may hold data too.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from hvdsm.backends.local.data import MANIFEST, SHARDED
+from hvdsm.backends.local.data import MANIFEST, SHARDED, split_s3
 from hvdsm.backends.local.layout import decoded, hosts_of
 from hvdsm.backends.local.manifest import manifest_entries
 from hvdsm.backends.local.placing import link_or_copy
@@ -90,7 +90,22 @@ def plan_fetches(aws: Any, request: Mapping[str, Any], sample: Sample, whole: Se
         elif source.get("S3DataType", "S3Prefix") == "S3Prefix":
             found.append(_by_prefix(aws, name, uri, limits, least, seen))
         # Of any other kind the plan of the run says that it cannot be had, and what to do.
-    return found
+    return [_with_shared(fetch, found) for fetch in found]
+
+
+def _with_shared(fetch: Fetch, others: Sequence[Fetch]) -> Fetch:
+    """A prefix has what is fetched for other channels below it, too: all lies in one directory that stands for S3."""
+    if fetch.manifest is not None or not fetch.title.startswith("channel "):
+        return fetch
+    bucket, prefix = split_s3(fetch.uri)
+    every = {(where, entry.key): entry for other in others for where, entry in other.objects}
+    below = [(key, every[where, key]) for where, key in sorted(every) if where == bucket and key.startswith(prefix)]
+    if len(below) == len(fetch.objects):
+        return fetch
+    objects = tuple((bucket, entry) for _, entry in below)
+    taken = replace(fetch.taken, objects=len(objects), size=sum(entry.size for _, entry in objects))
+    note = f"{len(objects) - len(fetch.objects)} of its objects are there because another channel has them, too"
+    return replace(fetch, objects=objects, taken=taken, notes=(*fetch.notes, note))
 
 
 def _check_names(whole: Sequence[str], names: Sequence[str]) -> None:

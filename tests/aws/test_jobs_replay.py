@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
@@ -136,6 +137,31 @@ def test_data_of_ones_own(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "mine" / "a").write_text("x")
     done = replay(sandbox, tmp_path, "shared", "--channel", "train=mine")
     assert done.code == 1 and "['a']" in done.text and "the same exception: RuntimeError" in done.text, done.text
+
+
+def test_a_job_of_the_sdk_3(emulated_sandbox: Sandbox, tmp_path: Path) -> None:
+    folder = Path(ROOT) / "tests" / "cluster"
+    spec = importlib.util.spec_from_file_location("request_data", folder / "request_data.py")
+    assert spec is not None and spec.loader is not None
+    data = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(data)
+    bucket = data.make_s3(tmp_path) / data.BUCKET
+    for path in bucket.rglob("*"):
+        if path.is_file():
+            put(emulated_sandbox, str(path.relative_to(bucket)), path.read_bytes(), bucket=data.BUCKET)
+    request = json.loads((data.REQUESTS / "trainer-inputs.json").read_text())
+    client(emulated_sandbox, "sagemaker").create_training_job(**request)
+    emulated_sandbox.wait("trainer-inputs", 120)
+    # The code and its drivers come whole, and every host gets its part of what is divided.
+    done = replay(emulated_sandbox, tmp_path, "trainer-inputs", "--sample", "1")
+    assert done.code == 0, done.text
+    assert "channel code: all 4 objects" in done.text and "channel sm_drivers: all 3 objects" in done.text
+    # Both are below one prefix, and what the one has the other has.
+    assert "channel train: 2 objects" in done.text and "channel shard: 2 objects" in done.text
+    assert "1 of its objects are there because another channel has them, too" in done.text
+    hosts = [json.loads(line.partition("FOUND ")[2])["channels"] for line in done.lines if "FOUND " in line]
+    assert [len(host["train"]) for host in hosts] == [2, 2] and [len(host["shard"]) for host in hosts] == [1, 1]
+    assert [len(host["m"]) for host in hosts] == [1, 1] and "reproduced: " in done.text
 
 
 def commands() -> List[List[str]]:

@@ -19,6 +19,8 @@ DOCUMENTS = [
     *sorted(Path(ROOT).glob("docs/*.md")),
     *sorted(Path(ROOT).glob("examples/*/README.md")),
 ]
+# See ELSEWHERE in test_docs.py.
+DOCUMENTS = [document for document in DOCUMENTS if document.name not in ("cloud.md", "jobs.md", "configuration.md")]
 RUN_BY_TEST_DOCS = r"hvdsm (launch|cluster|bundle)\b"
 # Commands that are not run as they stand, and why.
 NOT_RUN = {

@@ -152,18 +152,26 @@ def test_the_launchers_report_is_taken_and_hidden() -> None:
 
 def test_a_report_that_comes_late_is_waited_for() -> None:
     report = [Line("algo-1", encode_outcome(JobOutcome("job", "Completed", 0)).encode())]
-    service = Service([state("Completed", "Training")], [], [[], [], [Line("algo-1", b"last")], report])
+    service = Service(
+        [state("Completed", "Training")], [], [[], [Line("algo-1", b"hvdsm: 1 of 1")], [Line("algo-1", b"last")], report]
+    )
     follower, events = followed(service, awaits_report=True)
     assert follower.lines.reported is not None
-    assert output(events) == b"last\n"
+    assert output(events) == b"hvdsm: 1 of 1\nlast\n"
 
 
 def test_a_report_that_never_comes_is_given_up() -> None:
     times = iter(range(0, 1000, 3))
-    service = Service([state("Failed", "Training")], [], [[Line("algo-1", b"%d" % index)] for index in range(50)])
+    service = Service([state("Failed", "Training")], [], [[Line("algo-1", b"hvdsm: %d" % index)] for index in range(50)])
     follower, _ = followed(service, awaits_report=True, clock=lambda: float(next(times)))
     assert follower.lines.reported is None
-    assert len(service.flushes) > 40
+    assert 40 < len(service.flushes) < 49
+
+
+def test_a_program_that_is_not_ours_reports_nothing_and_is_not_waited_for() -> None:
+    service = Service([state("Completed", "Training")], [], [[Line("algo-1", b"%d" % index)] for index in range(50)])
+    followed(service, awaits_report=True)
+    assert len(service.flushes) == 49
 
 
 def test_a_job_that_never_ran_has_no_report_to_wait_for() -> None:

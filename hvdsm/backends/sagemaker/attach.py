@@ -61,8 +61,7 @@ def attend(backend: SageMakerBackend, job: SageMakerJob, display: Display, *, st
         asked.append(number)
         if not stop_on_interrupt or len(asked) > 1:
             raise Detached(number)
-        display.say(f"stopping {job.name}: its containers get SIGTERM and 120 s (interrupt again: leave it to that)")
-        # In a thread: the interrupted code may hold the connection that the request needs.
+        # In a thread: the interrupted code may hold the connection that the request needs, or the display.
         threading.Thread(target=_stop, args=(backend, job, display), daemon=True, name="hvdsm-stop").start()
 
     try:
@@ -86,6 +85,7 @@ def attend(backend: SageMakerBackend, job: SageMakerJob, display: Display, *, st
 
 
 def _stop(backend: SageMakerBackend, job: SageMakerJob, display: Display) -> None:
+    display.say(f"stopping {job.name}: its containers get SIGTERM and 120 s (interrupt again: leave it to that)")
     try:
         backend.stop(job)
     except HvdsmError as error:

@@ -17,6 +17,8 @@ from hvdsm.model import JobOutcome
 ENDED = ("Completed", "Failed", "Stopped")
 # What the last lines may take to arrive after the job has ended, where the launcher has said that there will be more.
 LATE_LINES = 10.0
+# The same where it has not said anything yet.
+FIRST_LINES = 3.0
 # How many times longer to wait after a failure to read the logs.
 RELUCTANT = 5
 # A worker's lines of ranks, which the launcher's log has too; and the lines that only hvdsm's program writes.
@@ -80,6 +82,10 @@ class Lines:
         for file in self._files.values():
             file.flush()
         return shown
+
+    def is_own(self, host: str) -> Optional[bool]:
+        """Whether hvdsm's program has written to a host's log; None before its first line."""
+        return self._own.get(host)
 
     def _file(self, host: str) -> BinaryIO:
         if host not in self._files:
@@ -172,7 +178,7 @@ class Follower:
 
     def _rest(self) -> Iterator[Event]:
         """The lines that come after the end."""
-        limit = self.clock() + LATE_LINES
+        ended = self.clock()
         while True:
             try:
                 lines = self.source.flush()
@@ -181,14 +187,17 @@ class Follower:
                 yield self._event(WARNING, f"the end of the logs cannot be read: {error}")
                 return
             yield from self._shown(lines)
-            missing = self.awaits_report and self.lines.reported is None and self._has_run()
-            if not missing or self.clock() >= limit:
+            if self.clock() - ended >= self._patience():
                 return
             self.wait(self.interval / 4)
 
-    def _has_run(self) -> bool:
-        """Whether the containers were started, so that there is a log to wait for."""
-        return any(change.get("Status") == "Training" for change in self.description.get("SecondaryStatusTransitions") or ())
+    def _patience(self) -> float:
+        """How long the launcher's last line is waited for, seconds after the end."""
+        started = any(change.get("Status") == "Training" for change in self.description.get("SecondaryStatusTransitions") or ())
+        if not (self.awaits_report and started) or self.lines.reported is not None:
+            return 0.0
+        own = self.lines.is_own(self.lines.launcher)
+        return FIRST_LINES if own is None else LATE_LINES if own else 0.0
 
     def _taken(self, arrived: queue.SimpleQueue[Any]) -> Iterator[Event]:
         while not self.notes.empty():

@@ -241,7 +241,10 @@ def test_the_channel_that_the_program_runs_from(tmp_path: Path) -> None:
         (tmp_path / name / "data.csv").write_text("")
     for name, expected in (("hvdsm", "hvdsm"), ("tools", "tools"), ("mixed", None)):
         assert own_channel(channels, f"{channels}{name}/hvdsm.pyz/hvdsm/__init__.py") == expected
-    assert own_channel(channels, "/usr/local/bin/train/hvdsm/__init__.py") is None
+    elsewhere = "/usr/local/bin/train/hvdsm/__init__.py"
+    assert own_channel(channels, elsewhere) == "hvdsm"
+    (tmp_path / "hvdsm" / "hvdsm.pyz").unlink()
+    assert own_channel(channels, elsewhere) is None
 
 
 def test_the_launcher_is_known_without_a_valid_configuration(tmp_path: Path) -> None:
