@@ -233,8 +233,11 @@ dist.barrier()
 
 
 @pytest.fixture
-def small_memory() -> Iterator[str]:
-    """A memory control group of 400 MiB that everything started meanwhile is in; what a container's memory limit is."""
+def small_memory() -> Iterator[Callable[[], None]]:
+    """A memory control group of 400 MiB, what a container's memory limit is, that everything started meanwhile is in.
+
+    The tests themselves leave it by the call that this gives: they would be the largest process there, which the kernel ends.
+    """
     first = Path("/sys/fs/cgroup/memory")
     root = first if first.is_dir() else Path("/sys/fs/cgroup")
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
@@ -246,10 +249,14 @@ def small_memory() -> Iterator[str]:
         (group / "cgroup.procs").write_text(str(os.getpid()))
     except OSError as error:
         pytest.skip(f"no memory control group can be made here: {error}")
-    try:
-        yield str(group)
-    finally:
+
+    def leave() -> None:
         (root / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+
+    try:
+        yield leave
+    finally:
+        leave()
         for _ in range(50):
             if not (group / "cgroup.procs").read_text():
                 group.rmdir()
@@ -257,9 +264,10 @@ def small_memory() -> Iterator[str]:
             time.sleep(0.1)
 
 
-@pytest.mark.usefixtures("small_memory")
-def test_sigkill_says_what_the_memory_limit_says(start: Start) -> None:
-    job = start("x = []\nwhile True: x.append(bytearray(10 << 20))", count=1)
+def test_sigkill_says_what_the_memory_limit_says(start: Start, small_memory: Callable[[], None]) -> None:
+    job = start("x = []\nwhile True: x.append(bytearray(10 << 20))", count=1, late=("algo-1",))
+    small_memory()
+    start_host(job, "algo-1")
     assert job.codes() == {"algo-1": 137}, job.everything()
     evidence = job.outcome()["failure"]["evidence"]
     assert "out of memory: the kernel ended 1 process of this container" in evidence, evidence
