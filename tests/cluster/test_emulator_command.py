@@ -111,8 +111,8 @@ class Terminal:
 def test_a_terminal_of_its_own() -> None:
     program = """if True:
         import os, signal, sys
-        def resized(*_): print(*os.get_terminal_size(), 'resized', flush=True)
-        def interrupted(*_): print('interrupted', flush=True); os._exit(9)
+        def resized(*_): os.write(1, b'%d %d resized\\n' % tuple(os.get_terminal_size()))
+        def interrupted(*_): os.write(1, b'interrupted\\n'); os._exit(9)
         signal.signal(signal.SIGWINCH, resized)
         signal.signal(signal.SIGINT, interrupted)
         print(os.ttyname(0), flush=True)
@@ -153,9 +153,9 @@ def test_a_shell_fed_from_a_pipe_ends_with_it() -> None:
 def test_interrupt_without_a_terminal_goes_to_the_command() -> None:
     program = """if True:
         import os, signal
-        def interrupted(*_): print('interrupted', flush=True); os._exit(9)
+        def interrupted(*_): os.write(1, b'interrupted\\n'); os._exit(9)
         signal.signal(signal.SIGINT, interrupted)
-        print('ready', flush=True)
+        os.write(1, b'ready\\n')
         while True: signal.pause()
     """
     options: Dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "env": environment()}
