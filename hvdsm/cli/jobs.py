@@ -128,8 +128,8 @@ def logs(
         given["fold"],
     )
     job = found_job(name, where_of(output, region, aws_profile, backend))
-    hosts = hosts_to_read(wanted, job.launcher, job.repeats())
-    selection = Selection(wanted, job.launcher, job.repeats(), timed=follow or job.backend != "local")
+    hosts = hosts_to_read(wanted, job.launcher, job.repeats(), job.alone())
+    selection = Selection(wanted, job.launcher, job.repeats(), timed=follow or job.backend != "local", alone=job.alone())
     batches = job.lines(hosts=hosts, since=wanted.since, follow=follow, say=say)
     display = output_display(job.launcher)
 
@@ -223,7 +223,7 @@ def wait(
 def _wait_here(job: Any, display: Any, stop_on_interrupt: bool) -> Any:
     from hvdsm.jobs.select import Selection, Wanted
 
-    selection = Selection(Wanted(), job.launcher, job.repeats(), timed=False)
+    selection = Selection(Wanted(), job.launcher, job.repeats(), timed=False, alone=job.alone())
     asked = False
     while True:
         try:

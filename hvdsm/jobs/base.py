@@ -135,6 +135,9 @@ class Job(Protocol):
     def repeats(self) -> bool:
         """Whether the hosts' logs repeat lines that the launcher's has, for sure."""
 
+    def alone(self) -> bool:
+        """Whether hvdsm's program runs the job and its hosts do not wait for each other."""
+
     def lines(
         self, *, hosts: Optional[Sequence[str]], since: Optional[float], follow: bool, say: Say
     ) -> Iterator[Sequence[Line]]:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
+from hvdsm.backends.local.layout import distribution_of
 from hvdsm.backends.local.program import command_of
 from hvdsm.backends.sagemaker import outcome_of
 from hvdsm.backends.sagemaker.result import phases_of
@@ -15,7 +16,7 @@ from hvdsm.compose.mask import mask_request
 from hvdsm.errors import HvdsmError, UsageError
 from hvdsm.jobs.base import SAGEMAKER, JobState, Line, Say, Summary
 from hvdsm.jobs.local import LocalRun, launcher_of
-from hvdsm.model import JobOutcome
+from hvdsm.model import NONE, JobOutcome
 
 ENDED = ("Completed", "Failed", "Stopped")
 # Seconds between two looks at a job that runs.
@@ -115,6 +116,10 @@ class CloudJob:
             return True
         request = self.kept.request if self.kept is not None else {}
         return bool(request) and command_of(request) is None
+
+    def alone(self) -> bool:
+        """Whether hvdsm's program runs the job and its hosts do not wait for each other: it has no distribution."""
+        return self.repeats() and distribution_of(self.description) == NONE
 
     def lines(
         self, *, hosts: Optional[Sequence[str]], since: Optional[float], follow: bool, say: Say

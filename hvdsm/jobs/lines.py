@@ -65,15 +65,21 @@ class Once:
     Args:
         launcher: the host whose log has all.
         sure: whether hvdsm's program is known to run the job; otherwise the logs tell.
+        alone: whether the hosts do not wait for each other: a host may print before the launcher hears of it, and each shows
+            its own lines.
     """
 
     launcher: str
     sure: bool = False
     with_launcher: bool = True
+    alone: bool = False
     _own: Dict[str, bool] = field(default_factory=dict)
 
     def is_new(self, line: Line, origin: Origin) -> bool:
         """Whether this line is to be shown: it is no repetition, and no message from program to program."""
+        if self.alone:
+            foreign = origin.tagged and origin.host != line.host
+            return not foreign and not (line.host == self.launcher and line.data.startswith(PREFIX))
         if line.host == self.launcher:
             self._own[line.host] = self._own.get(line.host, False) or line.data.startswith(_PROGRAM)
             return not line.data.startswith(PREFIX)

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from hvdsm.backends.local.layout import distribution_hosts, hosts_of
+from hvdsm.backends.local.layout import distribution_hosts, distribution_of, hosts_of
 from hvdsm.backends.local.program import command_of
 from hvdsm.backends.local.running import NAME as RUNNING_FILE
 from hvdsm.compose.mask import mask_request
@@ -20,7 +20,7 @@ from hvdsm.errors import ConfigError, HvdsmError
 from hvdsm.jobs.base import IN_PROGRESS, LOCAL, LOST, SAGEMAKER, SUBMITTED, JobState, Line, Say, Summary
 from hvdsm.jobs.files import LogFiles
 from hvdsm.jobs.process import Running
-from hvdsm.model import JobOutcome
+from hvdsm.model import NONE, JobOutcome
 from hvdsm.model.outcome import FAILED
 
 REQUEST_FILE, OUTCOME_FILE, CLOUD_FILE = "request.json", "outcome.json", "job.json"
@@ -173,6 +173,10 @@ class LocalRun:
             return bool(request) and command_of(request) is None
         except (AttributeError, TypeError):
             return False
+
+    def alone(self) -> bool:
+        """Whether hvdsm's program runs the job and its hosts do not wait for each other: it has no distribution."""
+        return self.repeats() and distribution_of(self.request) == NONE
 
     def lines(self, *, hosts: Optional[Sequence[str]], since: Optional[float], follow: bool, say: Say) -> Iterator[List[Line]]:
         """The lines of hosts; see :class:`hvdsm.jobs.base.Job`.

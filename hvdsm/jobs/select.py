@@ -51,14 +51,14 @@ def pattern(text: Optional[str]) -> Optional[Pattern[bytes]]:
         raise UsageError(f"{text!r} is no regular expression: {error}", where="--grep", remedy="quote signs with a \\") from None
 
 
-def hosts_to_read(wanted: Wanted, launcher: str, sure: bool) -> Optional[List[str]]:
+def hosts_to_read(wanted: Wanted, launcher: str, sure: bool, alone: bool = False) -> Optional[List[str]]:
     """The hosts whose logs have what is wanted; None for all.
 
     A host's own log has all that it said.  The lines of all ranks are in the launcher's, where hvdsm's program runs the job.
     """
     if wanted.hosts:
         return sorted(wanted.hosts)
-    return [launcher] if wanted.ranks and sure else None
+    return [launcher] if wanted.ranks and sure and not alone else None
 
 
 @dataclass
@@ -69,19 +69,21 @@ class Selection:
         wanted: what is wanted.
         launcher: the host whose log has the lines of all ranks.
         sure: whether hosts repeat them, for sure.
+        alone: see :class:`hvdsm.jobs.lines.Once`.
     """
 
     wanted: Wanted
     launcher: str
     sure: bool = False
     timed: bool = True
+    alone: bool = False
     _once: Once = field(init=False)
     _folder: Optional[Folder] = field(init=False)
     _now: float = float("-inf")
 
     def __post_init__(self) -> None:
         with_launcher = not self.wanted.hosts or self.launcher in self.wanted.hosts
-        self._once = Once(self.launcher, self.sure, with_launcher)
+        self._once = Once(self.launcher, self.sure, with_launcher, self.alone)
         self._folder = Folder(WINDOW, MOST if self.timed else UNTIMED) if self.wanted.fold else None
 
     def take(self, lines: Iterable[Line], clock: Optional[float] = None) -> List[Tuple[str, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Optional
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,9 @@ from hvdsm.backends.local.stream import MAX_LINE, READ, HostStream
 from hvdsm.model import JobOutcome, RankFailure
 
 
-def through(data: bytes, log: Path, is_launcher: bool = True, step: int = 7) -> list:
+def through(data: bytes, log: Path, is_launcher: bool = True, step: int = 7, alone: Optional[str] = None) -> list:
     read, write = os.pipe()
-    stream = HostStream(read, str(log), is_launcher)
+    stream = HostStream(read, str(log), is_launcher, alone)
     shown = []
     for start in range(0, len(data), step):
         os.write(write, data[start : start + step])
@@ -37,6 +38,13 @@ def test_launcher_bytes_are_unchanged(tmp_path_factory: object, data: bytes, ste
     shown = through(data, log, step=step)
     assert b"".join(shown) == data == log.read_bytes()
     assert all(piece.endswith(b"\n") for piece in shown[:-1])
+
+
+def test_a_host_that_begins_alone_shows_its_own_lines(tmp_path: Path) -> None:
+    data = b"hvdsm: up\n[1,algo-2] x\n[algo-2] plain\n[0,algo-1] other\n[0,algo-22]~ other\n[no tag] y\n"
+    for is_launcher in (False, True):
+        shown = through(data, tmp_path / f"{is_launcher}.log", is_launcher, alone="algo-2")
+        assert b"".join(shown) == b"hvdsm: up\n[1,algo-2] x\n[algo-2] plain\n[no tag] y\n"
 
 
 def test_worker_rank_lines_are_left_to_the_launcher(tmp_path: Path) -> None:

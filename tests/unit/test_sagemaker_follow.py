@@ -136,6 +136,25 @@ def test_a_rank_line_that_the_launcher_has_is_not_shown_again() -> None:
     assert output(events) == b"hvdsm: joined\n[1,algo-2] hello\nkernel message\n"
 
 
+def test_hosts_that_begin_alone_show_their_own_lines_whatever_the_launcher_has() -> None:
+    lines = [
+        Line("algo-2", b"hvdsm: begins"),
+        Line("algo-2", b"[1,algo-2] early"),
+        Line("algo-1", b"hvdsm: begins"),
+        Line("algo-1", b"[0,algo-1] here"),
+        Line("algo-2", b"[1,algo-2] late"),
+        Line("algo-1", b"[1,algo-2] late"),
+    ]
+    _, events = followed(Service([state("Completed", "Training")], [lines]), Lines("algo-1", alone=True))
+    assert output(events).splitlines() == [
+        b"hvdsm: begins",
+        b"[1,algo-2] early",
+        b"hvdsm: begins",
+        b"[0,algo-1] here",
+        b"[1,algo-2] late",
+    ]
+
+
 def test_lines_of_another_program_that_look_alike_are_shown() -> None:
     _, events = followed(Service([state("Completed", "Training")], [[Line("algo-2", b"[1,x] hello")]]))
     assert output(events) == b"[1,x] hello\n"

@@ -35,7 +35,7 @@ from hvdsm.backends.local.verdict import exit_code
 from hvdsm.compose.secrets import forms
 from hvdsm.emulator import ClusterSpec, EmulatedCluster
 from hvdsm.errors import ConfigError
-from hvdsm.model import JobOutcome
+from hvdsm.model import NONE, JobOutcome
 from hvdsm.model.outcome import STOPPED as JOB_STOPPED
 
 HOSTS_UP = "hosts up"
@@ -93,7 +93,8 @@ class LocalBackend:
         secrets_of = secret_values(plan.request, self.environ)
         stage = prepare(plan, say, self.environ)
         options = plan.options
-        run = Run(started, plan.max_run, plan.stop_grace, options.interrupt_after, together=plan.command is None)
+        ours = plan.command is None
+        run = Run(started, plan.max_run, plan.stop_grace, options.interrupt_after, together=ours, alone=_alone(plan))
         try:
             started_job = self._start(plan, stage, run, secrets_of)
         except BaseException:
@@ -212,7 +213,8 @@ class LocalBackend:
         found = f"{plan.checkpoint.count()} checkpoint files" if plan.checkpoint else "no checkpoints"
         yield Event(NOTE, f"relaunching the job on new hosts, with {found}", seconds=first.seconds())
         self._measure(job)
-        run = Run(first.started, plan.max_run, plan.stop_grace, used=used, together=plan.command is None)
+        ours = plan.command is None
+        run = Run(first.started, plan.max_run, plan.stop_grace, used=used, together=ours, alone=_alone(plan))
         for name, value in self._start(plan, job.stage, run, job.secrets).items():
             setattr(job, name, value)
         job.run, job.interruptions = run, 1
@@ -264,6 +266,11 @@ class LocalBackend:
                 continue
         assert job.ended is not None
         return job.ended
+
+
+def _alone(plan: LocalPlan) -> bool:
+    """Whether each host begins by itself."""
+    return plan.command is None and plan.distribution == NONE and not plan.single
 
 
 def host_environments(

@@ -73,6 +73,7 @@ class Run:
     ``max_run`` is the time limit in seconds, of which ``used`` are gone; ``stop_grace`` what ranks get between SIGTERM and
     SIGKILL, whoever ends them; after ``interrupt_after`` seconds of ranks running the hosts are taken away.  ``together`` says
     that the programs are parts of one job of hvdsm's and end together; others end when they like, but a failing one ends all.
+    ``alone`` says that its hosts do not wait for each other, so that each shows its own lines.
     ``on_output`` is told that a log has grown.
     """
 
@@ -84,6 +85,7 @@ class Run:
     margin: float = MARGIN
     straggle: float = STRAGGLE
     together: bool = True
+    alone: bool = False
     on_output: Callable[[], None] = lambda: None
     hosts: List[HostRun] = field(default_factory=list)
     reason: Optional[str] = None
@@ -162,7 +164,8 @@ class Run:
             self._interrupt_at = self.program_start + self.interrupt_after
         for host, environment in environments.items():
             read, write = os.pipe()
-            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher=host == launcher or not self.together)
+            is_launcher = host == launcher or not self.together
+            stream = HostStream(read, os.path.join(logs, f"{host}.log"), is_launcher, host if self.alone else None)
             streams.callback(stream.close)
             try:
                 process = cluster.popen(

@@ -20,11 +20,16 @@ class HostStream:
         descriptor: pipe to read, made non-blocking.
         log: path of the file that gets every byte.
         is_launcher: the launcher shows all ranks' lines; another host's own ones would be shown twice.
+        alone: the host's name where each shows its own lines: hosts that do not wait for each other may print before the
+            launcher hears of them.
     """
 
-    def __init__(self, descriptor: int, log: str, is_launcher: bool) -> None:
+    def __init__(self, descriptor: int, log: str, is_launcher: bool, alone: Optional[str] = None) -> None:
         self.descriptor = descriptor
         self.is_launcher = is_launcher
+        self._hidden = None if is_launcher else _RANK_LINE
+        if alone is not None:
+            self._hidden = re.compile(rb"^\[(?:[^\],\s]+,)?(?!%s\])[^\],\s]+\]~? .*\n?" % re.escape(alone.encode()), re.MULTILINE)
         self.ended = False
         self._log = open(log, "xb", buffering=0)  # noqa: SIM115
         self._rest = bytearray()
@@ -60,4 +65,4 @@ class HostStream:
         self._log.close()
 
     def _shown(self, block: bytes) -> bytes:
-        return block if self.is_launcher else _RANK_LINE.sub(b"", block)
+        return block if self._hidden is None else self._hidden.sub(b"", block)

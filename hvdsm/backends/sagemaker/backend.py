@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from hvdsm.backends.base import NOTE, WARNING, Event
-from hvdsm.backends.local.layout import distribution_hosts, hosts_of
+from hvdsm.backends.local.layout import distribution_hosts, distribution_of, hosts_of
 from hvdsm.backends.local.machine import importable
 from hvdsm.backends.local.meter import Meter
 from hvdsm.backends.sagemaker.follow import Follower, Lines
@@ -20,7 +20,7 @@ from hvdsm.backends.sagemaker.uploads import Upload
 from hvdsm.compose.cloud import BUNDLE, TRAIN, is_own_program
 from hvdsm.compose.mask import mask_request
 from hvdsm.errors import CloudUnavailable, ConfigError, HvdsmError
-from hvdsm.model import JobOutcome
+from hvdsm.model import NONE, JobOutcome
 
 Say = Callable[[str], None]
 # How long a network that is gone is waited for while a job is followed, seconds.
@@ -248,7 +248,7 @@ class SageMakerBackend:
         return Follower(
             describe=lambda: patiently(lambda: describe_job(self.aws, job.name, attempts=1), say=say, limit=PATIENCE),
             source=LogFollower(self.aws, job.name, interval=self.options.interval),
-            lines=Lines(launcher_of(job.request), open_log if logs is not None else None),
+            lines=Lines(launcher_of(job.request), open_log if logs is not None else None, alone=is_alone(job.request)),
             interval=self.options.interval,
             kept=meter.more if meter is not None else lambda: None,
             awaits_report=is_own_program(job.request) or (self.options.container_program == TRAIN and job.job_dir is not None),
@@ -285,6 +285,11 @@ class SageMakerBackend:
                 continue
         assert job.ended is not None
         return job.ended
+
+
+def is_alone(request: Mapping[str, Any]) -> bool:
+    """Whether the hosts of a job do not wait for each other: it has no distribution."""
+    return distribution_of(request) == NONE
 
 
 def quiet(_text: str) -> None:

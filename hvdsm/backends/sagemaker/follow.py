@@ -22,7 +22,7 @@ FIRST_LINES = 3.0
 # How many times longer to wait after a failure to read the logs.
 RELUCTANT = 5
 # A worker's lines of ranks, which the launcher's log has too; and the lines that only hvdsm's program writes.
-_RANK_LINE = re.compile(rb"^\[[^\]\s]+\]~? ")
+_RANK_LINE = re.compile(rb"^\[(?:[^\],\s]+,)?([^\],\s]+)\]~? ")
 _OWN_LINE = re.compile(rb"^hvdsm: ")
 
 
@@ -54,11 +54,14 @@ class Lines:
     Attributes:
         open_log: opens the file that keeps a host's lines; None keeps none.
         reported: the outcome that the launcher's last line told.
+        alone: whether the hosts do not wait for each other: then a host may print before the launcher hears of it, and each
+            shows its own lines.
     """
 
     launcher: str
     open_log: Optional[Callable[[str], BinaryIO]] = None
     reported: Optional[JobOutcome] = None
+    alone: bool = False
     _own: Dict[str, bool] = field(default_factory=dict)
     _files: Dict[str, BinaryIO] = field(default_factory=dict)
 
@@ -76,12 +79,18 @@ class Lines:
                 self.reported = outcome
                 continue
             self._own[host] = self._own.get(host, False) or bool(_OWN_LINE.match(data))
-            if host != self.launcher and self._own[host] and _RANK_LINE.match(data):
+            if self._own[host] and self._elsewhere(host, _RANK_LINE.match(data)):
                 continue
             shown.append((host, data + b"\n"))
         for file in self._files.values():
             file.flush()
         return shown
+
+    def _elsewhere(self, host: str, tag: Optional[re.Match[bytes]]) -> bool:
+        """Whether a line with this tag is shown from another log."""
+        if tag is None:
+            return False
+        return tag[1] != host.encode() if self.alone else host != self.launcher
 
     def is_own(self, host: str) -> Optional[bool]:
         """Whether hvdsm's program has written to a host's log; None before its first line."""

@@ -6,7 +6,7 @@ from typing import Any, Iterator, Optional, TextIO
 
 from hvdsm.backends.display import Display
 from hvdsm.backends.sagemaker.attach import attend
-from hvdsm.backends.sagemaker.backend import SageMakerBackend, SageMakerJob, launcher_of
+from hvdsm.backends.sagemaker.backend import SageMakerBackend, SageMakerJob, is_alone, launcher_of
 from hvdsm.backends.sagemaker.follow import ENDED, Lines
 from hvdsm.backends.sagemaker.result import outcome_of
 from hvdsm.model import JobOutcome
@@ -76,7 +76,7 @@ class TrainingJobHandle:
         from hvdsm.aws.logs import Follower
 
         launcher = launcher_of(self._job.request)
-        for host, data in Lines(launcher).take(Follower(self._backend.aws, self.name).flush()):
+        for host, data in Lines(launcher, alone=is_alone(self._job.request)).take(Follower(self._backend.aws, self.name).flush()):
             text = data.decode("utf-8", "replace").rstrip("\n")
             yield text if host == launcher else f"{host}: {text}"
 
