@@ -57,6 +57,16 @@ def test_lines_that_only_look_like_a_ranks_stay() -> None:
     assert once.is_new(line, origin_of(line))
 
 
+def test_hosts_that_begin_alone_show_their_own_lines() -> None:
+    early = Line("algo-2", b"[1,algo-2] early")
+    selection = Selection(Wanted(), "algo-1", True, alone=True)
+    taken = selection.take([*LAUNCHER, early, *WORKER]) + selection.finish()
+    assert [data for _, data in taken] == [
+        b"hvdsm: 2 of 2 hosts joined", b"[0,algo-1] zero", b"[1,algo-2] early", b"hvdsm: joined algo-1", b"[1,algo-2] one", b"oops",
+    ]  # fmt: skip
+    assert hosts_to_read(Wanted(ranks=frozenset([1])), "algo-1", True, True) is None
+
+
 def test_of_ranks_and_hosts() -> None:
     assert shown(Wanted(ranks=frozenset([1]))) == [b"[1,algo-2] one"]
     assert shown(Wanted(hosts=frozenset(["algo-2"])), hosts="2") == [b"hvdsm: joined algo-1", b"[1,algo-2] one", b"oops"]
