@@ -13,7 +13,7 @@ BOOTSTRAP := $(if $(PYTHON),$(PYTHON),python3)
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-container faults docs clean
+.PHONY: help setup demo test check bench bench-container bench-cloud faults docs clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -35,6 +35,9 @@ bench: setup ## measure against bare mpirun (2 min)
 
 bench-container: setup ## measure the container program against bare mpirun and sagemaker-training (4 min)
 	@$(VENV_PYTHON) benchmarks/container.py
+
+bench-cloud: setup ## measure hvdsm launch --backend sagemaker against the SageMaker SDK 2 (3 min, 2 more once)
+	@$(VENV_PYTHON) benchmarks/cloud.py
 
 faults: setup ## break running jobs in every way and print the fault matrix (7 min)
 	@$(VENV_PYTHON) tools/faults.py

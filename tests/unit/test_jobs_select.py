@@ -62,7 +62,8 @@ def test_hosts_that_begin_alone_show_their_own_lines() -> None:
     selection = Selection(Wanted(), "algo-1", True, alone=True)
     taken = selection.take([*LAUNCHER, early, *WORKER]) + selection.finish()
     assert [data for _, data in taken] == [
-        b"hvdsm: 2 of 2 hosts joined", b"[0,algo-1] zero", b"[1,algo-2] early", b"hvdsm: joined algo-1", b"[1,algo-2] one", b"oops",
+        b"hvdsm: 2 of 2 hosts joined", b"[0,algo-1] zero", b"[1,algo-2] early", b"hvdsm: joined algo-1",
+        b"[1,algo-2] one", b"oops",
     ]  # fmt: skip
     assert hosts_to_read(Wanted(ranks=frozenset([1])), "algo-1", True, True) is None
 
