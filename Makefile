@@ -36,7 +36,7 @@ bench: setup ## measure against bare mpirun (2 min)
 bench-container: setup ## measure the container program against bare mpirun and sagemaker-training (4 min)
 	@$(VENV_PYTHON) benchmarks/container.py
 
-bench-cloud: setup ## measure hvdsm launch --backend sagemaker against the SageMaker SDK 2 (3 min, 2 more once)
+bench-cloud: setup ## measure hvdsm launch --backend sagemaker against the SageMaker SDK 2 (4 min, 2 more once)
 	@$(VENV_PYTHON) benchmarks/cloud.py
 
 faults: setup ## break running jobs in every way and print the fault matrix (7 min)
