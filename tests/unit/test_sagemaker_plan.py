@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 import pytest
 
 from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan
+from hvdsm.backends.sagemaker.uploads import check_prefix
 from hvdsm.compose.request import file_uri
 from hvdsm.errors import ConfigError, HvdsmError, UsageError
 
@@ -161,6 +162,35 @@ def test_secrets_cannot_be_fetched_in_isolation(tmp_path: Path, source: Path) ->
     request["HyperParameters"]["sagemaker_hvdsm_secrets"] = "{}"
     with pytest.raises(ConfigError, match="--network-isolation"):
         plan_of(tmp_path, request)
+
+
+@pytest.mark.parametrize("secrets", ['{"A": "foo"}', '{"1A": "arn:aws:ssm:us-east-1:123456789012:parameter/x"}'])
+def test_secrets_that_cannot_be_meant(tmp_path: Path, source: Path, secrets: str) -> None:
+    request = request_of(file_uri(str(source)))
+    request["HyperParameters"]["sagemaker_hvdsm_secrets"] = secrets
+    with pytest.raises(ConfigError, match="A"):
+        plan_of(tmp_path, request)
+
+
+def with_metric(source: Path, expression: str) -> Dict[str, Any]:
+    algorithm = {"TrainingImage": "img", "TrainingInputMode": "File", "MetricDefinitions": [{"Name": "m", "Regex": expression}]}
+    return request_of(file_uri(str(source)), AlgorithmSpecification=algorithm)
+
+
+def test_a_metric_that_is_no_expression(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(ConfigError, match=r"MetricDefinitions.*\(a"):
+        plan_of(tmp_path, with_metric(source, "(a"))
+
+
+def test_a_metric_that_only_the_service_can_read(tmp_path: Path, source: Path) -> None:
+    plan = plan_of(tmp_path, with_metric(source, r"\p{L}+=(.*)"))
+    assert any("only SageMaker" in text for text in plan.warnings)
+
+
+@pytest.mark.parametrize("prefix", ["s3:/x", "s3://UPPER/x", "s3://a_b/x", "bucket/x", "s3://", "s3://bucket/x?y=1", "s3://ab"])
+def test_a_prefix_that_is_no_place_of_s3(prefix: str) -> None:
+    with pytest.raises(UsageError, match="--s3-prefix"):
+        check_prefix(prefix)
 
 
 def test_an_entry_point_that_is_not_in_the_source(tmp_path: Path, source: Path) -> None:

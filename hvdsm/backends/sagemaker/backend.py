@@ -13,7 +13,7 @@ from hvdsm.backends.local.layout import distribution_hosts, distribution_of, hos
 from hvdsm.backends.local.machine import importable
 from hvdsm.backends.local.meter import Meter
 from hvdsm.backends.sagemaker.follow import Follower, Lines
-from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan
+from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan, measurable
 from hvdsm.backends.sagemaker.result import outcome_of
 from hvdsm.backends.sagemaker.uploading import upload_one
 from hvdsm.backends.sagemaker.uploads import Upload
@@ -227,8 +227,10 @@ class SageMakerBackend:
 
     def _meter(self, job: SageMakerJob) -> Optional[Meter]:
         """What looks for the job's metrics in the lines that are kept on this machine; None when there are none to look for."""
-        definitions = (job.request.get("AlgorithmSpecification") or {}).get("MetricDefinitions")
-        if not definitions or job.job_dir is None:
+        if job.job_dir is None:
+            return None
+        definitions, _ = measurable(job.request)
+        if not definitions:
             return None
         log = os.path.join(job.job_dir, "logs", f"{launcher_of(job.request)}.log")
         return Meter(definitions, [log], importable(self.environ))

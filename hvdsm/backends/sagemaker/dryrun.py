@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+from hvdsm.backends.sagemaker.attach import price_lines
 from hvdsm.backends.sagemaker.backend import SageMakerBackend
 from hvdsm.backends.sagemaker.plan import SageMakerOptions
 from hvdsm.compose.mask import mask_request
@@ -52,10 +53,11 @@ def dry_run(request: Mapping[str, Any], options: SageMakerOptions, environ: Opti
     """
     backend = SageMakerBackend(options, environ)
     plan = backend.plan(request, offline=True)
+    prices = price_lines(backend, plan) if options.prices else []
     return CloudDryRun(
         job_name=plan.job_name,
         region=plan.region,
         uploads=tuple((upload.title, upload.path, upload.uri) for upload in plan.uploads),
         request=mask_request(plan.request),
-        notes=(*plan.notes, *(f"warning: {text}" for text in plan.warnings)),
+        notes=(*plan.notes, *prices, *(f"warning: {text}" for text in plan.warnings)),
     )

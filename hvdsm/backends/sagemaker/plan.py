@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.backends.local.layout import hosts_of
 from hvdsm.backends.sagemaker.uploads import SOURCE, Upload, check_prefix, placed_in_s3
 from hvdsm.backends.source import source_files
 from hvdsm.compose.cloud import BUNDLE, PROGRAMS, SECRETS
 from hvdsm.compose.mask import MASK, masked_fields
+from hvdsm.compose.metrics import compile_metrics
 from hvdsm.compose.options import parse_options
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
+from hvdsm.compose.secrets import parse_secrets
 from hvdsm.errors import ConfigError, UsageError
 
 # A source is code: more than this in it is usually data that belongs into a channel.
@@ -117,11 +119,14 @@ def make_plan(
     placed, uploads = placed_in_s3(_with_region(request, region), check_prefix(prefix), shipped)
     complete = apply(placed, options.settings) if options.settings else placed
     parse_options(_text(complete, "sagemaker_mpi_custom_mpi_options"))
+    if SECRETS in (complete.get("HyperParameters") or {}):
+        parse_secrets(complete["HyperParameters"][SECRETS])
     if complete.get("EnableNetworkIsolation") and SECRETS in (complete.get("HyperParameters") or {}):
         raise ConfigError(
             "secrets cannot be fetched by a container that may reach nothing", where="--secret with --network-isolation"
         )
     check(complete)
+    _, unmeasured = measurable(complete)
     files, warnings = _source_files(uploads, job_dir)
     notes = []
     if shipped is None and options.container_program == BUNDLE:
@@ -136,8 +141,38 @@ def make_plan(
         program=shipped,
         source=files,
         notes=tuple(notes),
-        warnings=warnings,
+        warnings=(*warnings, *unmeasured),
     )
+
+
+def measurable(request: Mapping[str, Any]) -> Tuple[List[Mapping[str, Any]], List[str]]:
+    """The MetricDefinitions that this side can search for too, and a warning for each other one.
+
+    Raises:
+        ConfigError: a regular expression is none, here or in the cloud.
+    """
+    found: List[Mapping[str, Any]] = []
+    warnings: List[str] = []
+    for definition in (request.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or ():
+        try:
+            compile_metrics([definition])
+            found.append(definition)
+        except ConfigError:
+            # What Python's own expressions lack, such as \p{L}, the service may know.
+            import regex
+
+            if not _compiles(regex.compile, str(definition.get("Regex"))):
+                raise
+            warnings.append(f"metric {definition.get('Name')}: only SageMaker searches for it, Python cannot read its expression")
+    return found, warnings
+
+
+def _compiles(compile_: Callable[[str], Any], text: str) -> bool:
+    try:
+        compile_(text)
+    except Exception:
+        return False
+    return True
 
 
 def _early(request: Mapping[str, Any], options: SageMakerOptions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlparse
@@ -13,6 +14,8 @@ from hvdsm.compose.cloud import BUNDLE_FILE, CODE_CHANNEL, channel_for_all, with
 from hvdsm.compose.request import PROGRAM, SUBMIT_DIRECTORY, file_path
 from hvdsm.errors import ConfigError, UsageError
 
+# Source: the S3 user guide, "General purpose bucket naming rules".
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 SOURCE_NAME = "sourcedir.tar.gz"
 SOURCE = "source"
 CHANNEL = "channel"
@@ -144,7 +147,7 @@ def check_prefix(prefix: str) -> str:
         UsageError: it is something else.
     """
     parsed = urlparse(prefix)
-    if parsed.scheme != "s3" or not parsed.netloc or parsed.query or parsed.fragment:
+    if parsed.scheme != "s3" or not _BUCKET.fullmatch(parsed.netloc) or parsed.query or parsed.fragment:
         raise UsageError(
             f"must be s3://BUCKET/PREFIX, not {prefix!r}", where="--s3-prefix", remedy="--s3-prefix s3://my-bucket/jobs"
         )
