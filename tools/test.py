@@ -27,7 +27,7 @@ def main(argv: List[str]) -> int:
         return code
     parts = sorted(entry.name for entry in os.scandir("tests") if entry.is_dir() and entry.name not in IN_CHECK + APART)
     with_tests = [f"tests/{name}" for name in parts if has_tests(f"tests/{name}")]
-    steps.say(f"==> Tests on emulated hosts and of the examples: {', '.join(with_tests)} (about 10 min)")
+    steps.say(f"==> Tests on emulated hosts and of the examples: {', '.join(with_tests)} (about 15 min)")
     code = steps.run_shown(
         [environment.PYTHON, "-m", "pytest", "--durations=10", *argv, *with_tests], env=environment.environment_for_pip()
     )
