@@ -131,6 +131,9 @@ def _launch(
     )
     given.pop("request_file")
     cloud, told, given = taken_apart(given)
+    for name in ("instance_count", "instance_type"):
+        if cloud.instance_groups and given_by_flag(ctx, name):
+            raise UsageError("instance groups say it for each group", where=f"--{name.replace('_', '-')}", remedy="leave it out")
     request = _request(ctx, cloud=cloud, asked=asked, **given)
     display = Display(sys.stderr if as_json else sys.stdout)
     if backend == SAGEMAKER:
@@ -160,7 +163,11 @@ def _in_the_cloud(request: Mapping[str, Any], told: Dict[str, Any], display: Dis
         click.echo(json.dumps(shown.as_json(), indent=2) if as_json else shown.as_text(), nl=as_json)
         return 0
     backend = SageMakerBackend(options)
-    job = submit(backend, backend.plan(request), display)
+    plan = backend.plan(request)
+    try:
+        job = submit(backend, plan, display)
+    except Detached as detached:
+        return detached.exit_code
     if not options.wait:
         if as_json:
             click.echo(json.dumps({"job_name": job.name, "arn": job.arn, "region": job.region}, indent=2))
@@ -234,6 +241,8 @@ def read_request(path: str) -> Dict[str, Any]:
             request = json.load(file)
     except OSError as error:
         raise ConfigError(error.strerror or str(error), where=path, remedy="check the path") from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", where=path, remedy="give the arguments of CreateTrainingJob as JSON") from None
     except ValueError as error:
         raise ConfigError(f"is no JSON: {error}", where=path, remedy="give the arguments of CreateTrainingJob as JSON") from None
     if not isinstance(request, dict):

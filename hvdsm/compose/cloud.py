@@ -99,7 +99,20 @@ def with_cloud_options(request: Mapping[str, Any], options: CloudOptions) -> Dic
     if options.retries is not None:
         changed["RetryStrategy"] = {"MaximumRetryAttempts": options.retries}
     _hyperparameters(changed, options)
+    _check_groups(changed, options)
     return changed
+
+
+def _check_groups(request: Mapping[str, Any], options: CloudOptions) -> None:
+    """Groups that run ranks must be groups of the job."""
+    known = [group.get("InstanceGroupName") for group in (request.get("ResourceConfig") or {}).get("InstanceGroups") or ()]
+    for name in options.distribution_groups:
+        if name not in known:
+            raise UsageError(
+                f"there is no instance group {name}",
+                where="--distribution-group",
+                remedy=f"name one of these: {', '.join(map(str, known))}" if known else f"add --instance-group {name}=TYPE:N",
+            )
 
 
 def _algorithm(request: Dict[str, Any], options: CloudOptions) -> None:

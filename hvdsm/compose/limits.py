@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+# More hosts than any job has; lists of them must fit into memory.
+MAX_HOSTS = 10_000
 MAX_NAME = 63
 CHANNEL = re.compile(r"[A-Za-z0-9.\-_]+")
 MOST_TOLD = 50
@@ -187,6 +189,8 @@ def _hosts(request: Mapping[str, Any]) -> Iterator[Problem]:
 def _count(path: str, count: Optional[int]) -> Iterator[Problem]:
     if count is None or count < 1:
         yield Problem(path, f"a whole number from 1, not {shown(count)}")
+    elif count > MAX_HOSTS:
+        yield Problem(path, f"at most {MAX_HOSTS:,}, which is what hvdsm can lead, not {shown(count)}")
 
 
 def _checkpoints(request: Mapping[str, Any]) -> Iterator[Problem]:

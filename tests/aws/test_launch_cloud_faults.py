@@ -202,9 +202,7 @@ def test_a_second_interrupt_leaves_a_job_that_is_stopping(tmp_path: Path, place:
         assert done.code == 130 and "is being stopped" in done.text, done.text
 
 
-@pytest.mark.parametrize(
-    ("operation", "service"), [("GetCallerIdentity", None), ("PutObject", "s3"), ("CreateTrainingJob", None)]
-)
+@pytest.mark.parametrize(("operation", "service"), [("GetCallerIdentity", None), ("PutObject", "s3")])
 def test_an_interrupt_before_there_is_a_job(sandbox: Sandbox, place: Path, operation: str, service: Any) -> None:
     sandbox.faults.add(Fault(operation, service=service, times=None, delay=2.0, drop_connection=True))
     process = start(sandbox, place, "launch", *_BASE, "--job-name", "job", "train.py")
@@ -214,18 +212,34 @@ def test_an_interrupt_before_there_is_a_job(sandbox: Sandbox, place: Path, opera
     done = ended(process)
     assert done.code == 130, done.text
     assert sandbox.jobs == {} and not (place / "hvdsm-out").exists()
-    if operation == "CreateTrainingJob":
-        assert "no job was created; uploaded until then" in done.text
 
 
-def test_an_interrupt_while_the_job_is_created_says_that_it_is(sandbox: Sandbox, place: Path) -> None:
+@pytest.mark.parametrize("stop", [False, True])
+def test_an_interrupt_while_the_job_is_created_waits_for_the_answer(sandbox: Sandbox, place: Path, stop: bool) -> None:
     sandbox.script("job", Script.held())
-    process = start(sandbox, place, "launch", *_BASE, "--job-name", "job", "train.py")
-    sandbox.faults.add(Fault("CreateTrainingJob", times=None, drop_connection="after"))
-    assert sandbox.wait_for_request("CreateTrainingJob", timeout=60)
+    sandbox.faults.add(Fault("CreateTrainingJob", delay=2.0))
+    words = ["--stop-on-interrupt"] if stop else []
+    process = start(sandbox, place, "launch", *_BASE, *words, "--job-name", "job", "train.py")
+    read_until(process, "creating the job")
     process.send_signal(signal.SIGINT)
     done = ended(process)
     assert done.code == 130, done.text
+    assert "no job was created" not in done.text and "created arn:" in done.text
+    assert ("is being stopped" if stop else "hvdsm jobs stop job") in done.text
+    assert asked(sandbox, "StopTrainingJob") == (1 if stop else 0) and list(sandbox.jobs) == ["job"]
+
+
+def test_a_second_interrupt_while_the_job_is_created_says_that_it_may_be(sandbox: Sandbox, place: Path) -> None:
+    sandbox.script("job", Script.held())
+    sandbox.faults.add(Fault("CreateTrainingJob", times=None, drop_connection="after"))
+    process = start(sandbox, place, "launch", *_BASE, "--job-name", "job", "train.py")
+    assert sandbox.wait_for_request("CreateTrainingJob", timeout=60)
+    process.send_signal(signal.SIGINT)
+    assert sandbox.wait_for_request("CreateTrainingJob", count=2, timeout=60)
+    process.send_signal(signal.SIGINT)
+    done = ended(process)
+    assert done.code == 130, done.text
+    assert "no job was created" not in done.text and "job may have been created" in done.text
     assert list(sandbox.jobs) == ["job"] and "hvdsm jobs stop job" in done.text
 
 

@@ -65,6 +65,13 @@ def test_instance_groups_stand_instead_of_one_type() -> None:
     assert request["HyperParameters"]["sagemaker_distribution_instance_groups"] == '["a"]'
 
 
+def test_a_distribution_group_must_be_a_group() -> None:
+    with pytest.raises(UsageError, match="no instance group zz"):
+        made(distribution_groups=("zz",))
+    with pytest.raises(UsageError, match="name one of these: a"):
+        made(instance_groups=(("a", "ml.c5.xlarge", 2),), distribution_groups=("zz",))
+
+
 @pytest.mark.parametrize("text", ["", "a", "a=ml.c5.xlarge", "a=:2", "=ml.c5.xlarge:2", "a=ml.c5.xlarge:0", "a=ml.c5.xlarge:x"])
 def test_an_instance_group_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UsageError, match="NAME=TYPE:COUNT"):

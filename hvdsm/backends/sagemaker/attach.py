@@ -42,6 +42,12 @@ def submit(backend: SageMakerBackend, plan: SageMakerPlan, display: Display) -> 
     job = backend.submit(plan, display.say)
     display.say(f"created {job.arn}")
     display.say(f"console: {console_address(job.region, job.name)}")
+    if job.interrupted:
+        if backend.options.stop_on_interrupt:
+            _stop(backend, job, display)
+        for text in left_alone(job.name, stopping=backend.options.stop_on_interrupt):
+            display.say(text)
+        raise Detached(job.interrupted)
     return SageMakerJob(job.name, job.arn, job.region, job.job_dir, job.request)
 
 

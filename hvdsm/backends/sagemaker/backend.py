@@ -17,6 +17,7 @@ from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_
 from hvdsm.backends.sagemaker.result import outcome_of
 from hvdsm.backends.sagemaker.uploading import upload_one
 from hvdsm.backends.sagemaker.uploads import Upload
+from hvdsm.backends.signals import stopping_signals
 from hvdsm.compose.cloud import BUNDLE, TRAIN, is_own_program
 from hvdsm.compose.mask import mask_request
 from hvdsm.errors import CloudUnavailable, ConfigError, HvdsmError
@@ -31,7 +32,7 @@ JOB_FILE = "job.json"
 
 @dataclass
 class SageMakerJob:
-    """A job in SageMaker that was submitted, or found there."""
+    """A job in SageMaker that was submitted, or found there; ``interrupted`` is the signal that came while it was created."""
 
     name: str
     arn: str
@@ -43,6 +44,7 @@ class SageMakerJob:
     ended: Optional[JobOutcome] = None
     description: Mapping[str, Any] = field(default_factory=dict)
     reported: Optional[JobOutcome] = None
+    interrupted: int = 0
 
 
 class SageMakerBackend:
@@ -139,13 +141,24 @@ class SageMakerBackend:
             KeyboardInterrupt: interrupted; what has happened until then is said.
         """
         done: List[Upload] = []
+        asked: List[int] = []
+        creating = False
         try:
             self._upload_all(plan, say, done)
-            say(f"creating the job {plan.job_name}")
-            arn = self._create(plan, say)
+            creating = True
+            arn = self._create(plan, say, asked)
         except (HvdsmError, KeyboardInterrupt) as error:
+            maybe = creating and (isinstance(error, KeyboardInterrupt) or bool(getattr(error, "passing", False)))
+            if maybe:
+                say(f"{plan.job_name} may have been created: look with hvdsm jobs status {plan.job_name}")
+                say(f"to stop it: hvdsm jobs stop {plan.job_name}")
             if done:
-                say(f"no job was created; uploaded until then, and left there: {', '.join(upload.uri for upload in done)}")
+                where = ", ".join(upload.uri for upload in done)
+                say(
+                    f"uploaded until then: {where}"
+                    if maybe
+                    else f"no job was created; uploaded until then, and left there: {where}"
+                )
             raise error
         self._keep(plan, arn)
         return SageMakerJob(
@@ -156,21 +169,21 @@ class SageMakerBackend:
             request=plan.request,
             notes=plan.notes,
             warnings=plan.warnings,
+            interrupted=asked[0] if asked else 0,
         )
 
-    def _create(self, plan: SageMakerPlan, say: Say) -> str:
-        """Create the job; an interrupt in between does not leave open whether there is one."""
-        from hvdsm.aws.training import create_job, describe_job
+    def _create(self, plan: SageMakerPlan, say: Say, asked: List[int]) -> str:
+        """Create the job; a first interrupt waits for the answer, so that it is known whether there is a job."""
+        from hvdsm.aws.training import create_job
 
-        try:
+        def interrupted(number: int) -> None:
+            asked.append(number)
+            if len(asked) > 1:
+                raise KeyboardInterrupt
+
+        with stopping_signals(interrupted):
+            say(f"creating the job {plan.job_name}")
             return str(create_job(self.aws, plan.request, say=say))
-        except KeyboardInterrupt:
-            try:
-                describe_job(self.aws, plan.job_name)
-            except HvdsmError:
-                raise KeyboardInterrupt from None
-            say(f"interrupted, but {plan.job_name} was created and goes on; to stop it: hvdsm jobs stop {plan.job_name}")
-            raise
 
     def _upload_all(self, plan: SageMakerPlan, say: Say, done: List[Upload]) -> None:
         if self.options.s3_prefix is None:

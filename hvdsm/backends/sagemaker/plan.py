@@ -179,7 +179,7 @@ def _early(request: Mapping[str, Any], options: SageMakerOptions) -> None:
     """What would otherwise only be told in the words of the service's fields."""
     if options.container_program not in PROGRAMS:
         raise UsageError(f"must be one of {', '.join(PROGRAMS)}, not {options.container_program!r}", where="--container-program")
-    if not isinstance(request.get("TrainingJobName"), str):
+    if not isinstance(request.get("TrainingJobName"), str) or not request["TrainingJobName"]:
         raise ConfigError("is missing", where="TrainingJobName", remedy="--job-name NAME")
     masked = masked_fields(request)
     if masked:
