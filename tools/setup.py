@@ -84,7 +84,7 @@ def prepare_all(python: str) -> None:
     horovod_wheel.require_compilers(python)
     install_torch()
     with steps.step("Installing TensorFlow (200 MB to fetch, 1 GB on disk) and the tools that check and test", "about 40 s"):
-        extras = ".[local,torch,tensorflow,examples,dev]"
+        extras = ".[local,torch,tensorflow,lightning,examples,dev]"
         environment.pip_install("all", ["--no-build-isolation", "--editable", extras])
     install_horovod(horovod_wheel.build(tensorflow=True))
     environment.make_openmpi5(python)
