@@ -116,7 +116,7 @@ def logs(
     name: str, output: str, region: Optional[str], aws_profile: Optional[str], backend: Optional[str], follow: bool, **given: Any
 ) -> int:
     """Show the lines of a job's ranks and hosts, each once."""
-    from hvdsm.jobs.select import Selection, Wanted, hosts_to_read, last, pattern
+    from hvdsm.jobs.select import Selection, Wanted, check_hosts, hosts_to_read, last, pattern
     from hvdsm.jobs.times import parse_since
 
     wanted = Wanted(
@@ -128,6 +128,8 @@ def logs(
         given["fold"],
     )
     job = found_job(name, where_of(output, region, aws_profile, backend))
+    if wanted.hosts:
+        check_hosts(wanted, job.state().hosts)
     hosts = hosts_to_read(wanted, job.launcher, job.repeats(), job.alone())
     selection = Selection(wanted, job.launcher, job.repeats(), timed=follow or job.backend != "local", alone=job.alone())
     batches = job.lines(hosts=hosts, since=wanted.since, follow=follow, say=say)

@@ -237,7 +237,7 @@ def read_request(path: str) -> Dict[str, Any]:
         ConfigError: it cannot be read, or is no JSON object.
     """
     try:
-        with click.open_file(path, encoding="utf-8") as file:
+        with click.open_file(path, encoding="utf-8-sig") as file:
             request = json.load(file)
     except OSError as error:
         raise ConfigError(error.strerror or str(error), where=path, remedy="check the path") from None

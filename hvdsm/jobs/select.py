@@ -51,6 +51,22 @@ def pattern(text: Optional[str]) -> Optional[Pattern[bytes]]:
         raise UsageError(f"{text!r} is no regular expression: {error}", where="--grep", remedy="quote signs with a \\") from None
 
 
+def check_hosts(wanted: Wanted, names: Sequence[str]) -> None:
+    """Find out whether a job has the hosts that are asked for.
+
+    Args:
+        wanted: what is wanted.
+        names: the job's hosts; none where they are not known.
+
+    Raises:
+        UsageError: it has no such host.
+    """
+    absent = sorted(wanted.hosts - set(names)) if names else []
+    if absent:
+        said = ", ".join(names[:8]) + (f", … {names[-1]}" if len(names) > 8 else "")
+        raise UsageError(f"the job has no host {', '.join(absent)}", where="--host", remedy=f"its hosts are {said}")
+
+
 def hosts_to_read(wanted: Wanted, launcher: str, sure: bool, alone: bool = False) -> Optional[List[str]]:
     """The hosts whose logs have what is wanted; None for all.
 

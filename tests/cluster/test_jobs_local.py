@@ -98,6 +98,8 @@ def test_logs_show_each_line_once(place: Path) -> None:
     assert sorted(lines) == ["[2,algo-2] only rank 2", "[3,algo-2] only rank 3"]
     lines = jobs(place, "logs", "good", "--fold", "--grep", "same")[1].splitlines()[1:]
     assert lines == ["[0-3,algo-1..algo-2] the same of all"]
+    code, said = jobs(place, "logs", "good", "--host", "algo-9")
+    assert code == 2 and "no host algo-9" in said and "algo-1, algo-2" in said
     assert jobs(place, "logs", "good", "--tail", "1", "--host", "algo-1")[1].splitlines()[-1].startswith("hvdsm: job completed")
 
 
