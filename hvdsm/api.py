@@ -25,7 +25,6 @@ from hvdsm.backends.making import (
 from hvdsm.backends.signals import stopping_signals
 from hvdsm.compose.cloud import CloudOptions
 from hvdsm.compose.limits import check_types
-from hvdsm.compose.options import parse_options
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
 from hvdsm.errors import UsageError
 from hvdsm.model import MPI, JobOutcome
@@ -270,7 +269,7 @@ def execute(request: Mapping[str, Any], options: LocalOptions, display: Display,
 
 
 def distribution(processes_per_host: Optional[int] = None, custom_mpi_options: str = "") -> Dict[str, Any]:
-    """The ``distribution`` of a SageMaker SDK estimator for MPI, checked.
+    """The ``distribution`` of a SageMaker SDK estimator for MPI, checked; :func:`hvdsm.sdk.v2.distribution` knows more.
 
     Example::
 
@@ -284,14 +283,7 @@ def distribution(processes_per_host: Optional[int] = None, custom_mpi_options: s
         UsageError: the number is none that can be meant.
         MpiError: the options cannot be read.
     """
-    if processes_per_host is not None and (
-        not isinstance(processes_per_host, int) or isinstance(processes_per_host, bool) or processes_per_host < 1
-    ):
-        raise UsageError(f"must be a whole number from 1, not {processes_per_host!r}", where="processes_per_host")
-    parse_options(custom_mpi_options)
-    mpi: Dict[str, Any] = {"enabled": True}
-    if processes_per_host is not None:
-        mpi["processes_per_host"] = processes_per_host
-    if custom_mpi_options:
-        mpi["custom_mpi_options"] = custom_mpi_options
-    return {"mpi": mpi}
+    from hvdsm.sdk.v2 import distribution as checked
+
+    given: Dict[str, Any] = {} if processes_per_host is None else {"processes_per_host": processes_per_host}
+    return checked(**given, **({"custom_mpi_options": custom_mpi_options} if custom_mpi_options else {}))

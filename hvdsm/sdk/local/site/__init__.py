@@ -1,0 +1,1 @@
+"""A directory for PYTHONPATH, not a package to import from: see :mod:`hvdsm.sdk.local`."""
