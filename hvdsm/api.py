@@ -285,5 +285,4 @@ def distribution(processes_per_host: Optional[int] = None, custom_mpi_options: s
     """
     from hvdsm.sdk.v2 import distribution as checked
 
-    given: Dict[str, Any] = {} if processes_per_host is None else {"processes_per_host": processes_per_host}
-    return checked(**given, **({"custom_mpi_options": custom_mpi_options} if custom_mpi_options else {}))
+    return checked(processes_per_host=processes_per_host, custom_mpi_options=custom_mpi_options or None)
