@@ -27,14 +27,18 @@ OWN_PARAMETERS = frozenset(
 
 @dataclass(frozen=True)
 class Paths:
-    """The directories of a training container under its base directory (``/opt/ml``)."""
+    """The directories of a training container under its base directory (``/opt/ml``).
+
+    ``source`` is where the source is already, if it is elsewhere than in ``/opt/ml/code``.
+    """
 
     base: str = "/opt/ml"
+    source: str = ""
 
     @property
     def code(self) -> str:
-        """Where the source is put: ``/opt/ml/code``."""
-        return self.base + "/code"
+        """Where the source is, and ranks run: ``/opt/ml/code``, unless it is said otherwise."""
+        return self.source or self.base + "/code"
 
     @property
     def input(self) -> str:

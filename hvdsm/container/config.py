@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import hvdsm
 from hvdsm.compose.arguments import is_packed_key, unpack_arguments
 from hvdsm.compose.environment import Paths
+from hvdsm.container.handover import Handover
 from hvdsm.container.reserved import distribution, distribution_groups, supervision
 from hvdsm.errors import ConfigError
 from hvdsm.model import Cluster, InstanceGroup, RoleProcess, TrainingJob
@@ -25,7 +26,8 @@ class ContainerConfig:
     """Everything that this host was told: paths, cluster, job, and the raw documents.
 
     A framework function may replace the script's ``arguments``, add ``variables`` to the environment of ranks, and ask for
-    ``roles``: processes of this host beside the ranks.
+    ``roles``: processes of this host beside the ranks.  ``ready`` says that another program has prepared the source: the entry
+    point is run as it is, and nothing is installed.
     """
 
     paths: Paths
@@ -38,6 +40,7 @@ class ContainerConfig:
     arguments: Optional[Tuple[str, ...]] = None
     variables: Mapping[str, str] = field(default_factory=dict)
     roles: Tuple[RoleProcess, ...] = ()
+    ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,20 +99,23 @@ def outcome_line(environ: Mapping[str, str]) -> bool:
     return asked != "0" if asked else environ.get("HVDSM_REHEARSAL", "") in ("", "0")
 
 
-def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bool = True) -> ContainerConfig:
+def read_config(
+    paths: Paths, environ: Mapping[str, str], *, require_program: bool = True, handover: Optional[Handover] = None
+) -> ContainerConfig:
     """The configuration of this host; a framework function does without a program (``require_program=False``).
 
     Raises:
         ConfigError: a file is missing or cannot be read, or a hyperparameter is wrong.
     """
     resource = _load(f"{paths.config}/resourceconfig.json", required=True)
-    raw = _load(f"{paths.config}/hyperparameters.json", required=False)
+    raw = read_hyperparameters(paths, handover)
     inputs = _load(f"{paths.config}/inputdataconfig.json", required=False)
     own = own_channel(paths.channel(""), hvdsm.__file__)
     inputs = {name: channel for name, channel in inputs.items() if name != own}
     decoded = {key: value if is_packed_key(key) else decode(value) for key, value in raw.items()}
     reserved = {key: value for key, value in decoded.items() if key.startswith("sagemaker_")}
-    program = str(environ.get("SAGEMAKER_PROGRAM") or reserved.get("sagemaker_program") or "")
+    named = None if handover else environ.get("SAGEMAKER_PROGRAM")
+    program = str(named or reserved.get("sagemaker_program") or "")
     if require_program and not program:
         raise ConfigError(
             "no entry point is named",
@@ -140,7 +146,18 @@ def read_config(paths: Paths, environ: Mapping[str, str], *, require_program: bo
         input_data_config=inputs,
         log_level=20 if level in (None, "") else level,
         framework_module=environ.get("SAGEMAKER_TRAINING_MODULE"),
+        **({} if handover is None else handover.config_fields()),
     )
+
+
+def read_hyperparameters(paths: Paths, handover: Optional[Handover] = None) -> Dict[str, Any]:
+    """The hyperparameters as the platform wrote them, and those of a handover in their place.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    raw = _load(f"{paths.config}/hyperparameters.json", required=False)
+    return raw if handover is None else {**raw, **handover.reserved}
 
 
 def own_channel(channels: str, file: str) -> Optional[str]:
@@ -163,7 +180,7 @@ def own_channel(channels: str, file: str) -> Optional[str]:
     return name
 
 
-def launcher_here(paths: Paths) -> bool:
+def launcher_here(paths: Paths, handover: Optional[Handover] = None) -> bool:
     """Whether this host is the launcher, as far as its configuration can be read; a host that has none to read is none."""
     try:
         resource = _load(f"{paths.config}/resourceconfig.json", required=True)
@@ -171,7 +188,7 @@ def launcher_here(paths: Paths) -> bool:
     except ConfigError:
         return False
     try:
-        raw = _load(f"{paths.config}/hyperparameters.json", required=False)
+        raw = read_hyperparameters(paths, handover)
         groups = distribution_groups({key: decode(value) for key, value in raw.items()})
         cluster = _cluster(resource, "", groups)
     except ConfigError:

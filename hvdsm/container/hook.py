@@ -52,13 +52,16 @@ def main(directory: str) -> None:
 def _next_sitecustomize(directory: str) -> None:
     kept = list(sys.path)
     sys.path[:] = [entry for entry in kept if os.path.abspath(entry or ".") != directory]
-    sys.modules.pop("sitecustomize", None)
+    own = sys.modules.pop("sitecustomize", None)
     try:
         __import__("sitecustomize")
     except ImportError as error:
         if getattr(error, "name", "") != "sitecustomize":
             raise
     finally:
+        if own is not None:
+            # Where there is no other, the import system looks for this one once more.
+            sys.modules.setdefault("sitecustomize", own)
         sys.path[:] = [*sys.path, *(entry for entry in kept if entry not in sys.path)]
 
 

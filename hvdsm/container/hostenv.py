@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Dict, List, Mapping, Sequence
 
@@ -9,11 +10,14 @@ import hvdsm
 from hvdsm.compose.environment import HostFacts, sm_environment
 from hvdsm.container.config import ContainerConfig
 from hvdsm.container.facts import network_interface
+from hvdsm.container.reserved import is_mirrored
 from hvdsm.container.stacks import STACK_SIGNAL
-from hvdsm.model import NONE
+from hvdsm.model import NONE, Cluster
 
 # Linux takes no variable longer than 32 pages (MAX_ARG_STRLEN of execve(2)), name and "=" included.
 LONGEST = 128 * 1024 - 1
+# Where TensorFlow's servers of MultiWorkerMirroredStrategy listen.
+MIRRORED_PORT = 8890
 
 
 def host_environment(
@@ -70,8 +74,21 @@ def host_environment(
             interface = network_interface(cluster.network_interface)
             for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
                 environment.setdefault(name, interface)
+    if is_mirrored(config.job.reserved) and cluster.current_host in cluster.distribution_hosts:
+        environment.setdefault("TF_CONFIG", tf_config(cluster))
     environment.update(config.variables)
     return environment
+
+
+def tf_config(cluster: Cluster) -> str:
+    """TF_CONFIG of a worker of MultiWorkerMirroredStrategy; the first host is the chief, as TensorFlow has it.
+
+    Source: TensorFlow's guide "Distributed training with TensorFlow"; the port is the one of AWS's images.
+    """
+    hosts = cluster.distribution_hosts
+    task = {"type": "worker", "index": hosts.index(cluster.current_host)}
+    document = {"cluster": {"worker": [f"{host}:{MIRRORED_PORT}" for host in hosts]}, "environment": "cloud", "task": task}
+    return json.dumps(document, separators=(",", ":"))
 
 
 def too_long(environment: Mapping[str, str]) -> List[str]:

@@ -8,16 +8,20 @@ from typing import Any, Mapping, Optional, Tuple
 from hvdsm.errors import ConfigError
 from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED, Distribution, Supervision
 
-# What switches a distribution on, and what stands for those that hvdsm does not have.
+# What switches a distribution on, and what stands for those that hvdsm does not have.  PyTorch of the SageMaker SDK 2 sends
+# pytorchddp under the name of AWS's own library for data parallelism, which hvdsm has not: torchrun starts the ranks of both.
+DATA_PARALLEL = "sagemaker_distributed_dataparallel_enabled"
+MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 LAUNCHERS = {
     "sagemaker_mpi_enabled": MPI,
     "sagemaker_torch_distributed_enabled": TORCH_DISTRIBUTED,
     "sagemaker_pytorch_ddp_enabled": TORCH_DISTRIBUTED,
+    DATA_PARALLEL: TORCH_DISTRIBUTED,
+    # TensorFlow's own servers, in one process on each host, find each other by TF_CONFIG.
+    MIRRORED: NONE,
 }
 OTHER_LAUNCHERS = {
-    "sagemaker_distributed_dataparallel_enabled": "use torch_distributed, or mpi with Horovod",
     "sagemaker_parameter_server_enabled": "use mpi with Horovod, or a framework function with role processes",
-    "sagemaker_multi_worker_mirrored_strategy_enabled": "use mpi with Horovod",
     "sagemaker_pytorch_xla_multi_worker_enabled": "use torch_distributed",
 }
 LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "warn": 30, "info": 20, "debug": 10, "notset": 0}
@@ -35,6 +39,8 @@ def distribution(reserved: Mapping[str, Any], *, framework: bool = False) -> Dis
     """
     enabled = [key for key in (*LAUNCHERS, *OTHER_LAUNCHERS) if _true(reserved.get(key))]
     kinds = {LAUNCHERS.get(key, key) for key in enabled}
+    if framework and enabled == [DATA_PARALLEL]:
+        kinds = {NONE}
     if len(kinds) > 1:
         raise ConfigError(
             "they are enabled together, and only one can start the ranks",
@@ -54,6 +60,21 @@ def distribution(reserved: Mapping[str, Any], *, framework: bool = False) -> Dis
             world_size=_count(reserved, "sagemaker_mpi_num_processes"),
         )
     return Distribution(kind=TORCH_DISTRIBUTED if TORCH_DISTRIBUTED in kinds else NONE, processes_per_host=own)
+
+
+def borrowed(reserved: Mapping[str, Any]) -> Optional[str]:
+    """What to say where torchrun starts ranks that AWS's own library was asked for; None elsewhere."""
+    if not _true(reserved.get(DATA_PARALLEL)) or _true(reserved.get("sagemaker_torch_distributed_enabled")):
+        return None
+    return (
+        f"{DATA_PARALLEL} (smdistributed, or pytorchddp of the SageMaker SDK 2): torchrun starts the ranks; "
+        "AWS's own library smdistributed is not part of it"
+    )
+
+
+def is_mirrored(reserved: Mapping[str, Any]) -> bool:
+    """Whether TensorFlow's MultiWorkerMirroredStrategy is to find the other hosts."""
+    return _true(reserved.get(MIRRORED))
 
 
 def supervision(reserved: Mapping[str, Any]) -> Supervision:

@@ -50,6 +50,9 @@ def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[...
     """
     paths, job = config.paths, config.job
     split_command(job.program)
+    if config.ready:
+        say(f"source already in {paths.code}")
+        return Prepared(entry_command(paths, job.program, config.arguments or (), as_file=True))
     submitted = job.submit_directory or ""
     if submitted.startswith("s3://"):
         from hvdsm.container.fetch import download
@@ -222,14 +225,17 @@ def is_package(directory: str) -> bool:
         return False
 
 
-def entry_command(paths: Paths, program: str, arguments: Sequence[str]) -> List[str]:
+def entry_command(paths: Paths, program: str, arguments: Sequence[str], as_file: bool = False) -> List[str]:
     """The command of :func:`command_in` for the code directory; an entry point that is a program is made executable.
+
+    With ``as_file`` it is run as the file that it is, also where the source is a package.
 
     Raises:
         ConfigError: the entry point is not in the source, or its name leads out of it.
     """
-    command = command_in(paths.code, program, arguments)
     path = os.path.join(paths.code, program)
+    is_given = as_file and os.path.isfile(path)
+    command = program_command(sys.executable, program, arguments) if is_given else command_in(paths.code, program, arguments)
     if command[0] != sys.executable:
         if not _inside(os.path.realpath(path), os.path.realpath(paths.code)):
             raise ConfigError(

@@ -9,6 +9,7 @@ from hvdsm.container.attempt import Attempt
 from hvdsm.container.config import ContainerConfig, Settings
 from hvdsm.container.facts import ASSUMED, find_mpirun, probe_mpi
 from hvdsm.container.mpirun import compose, mpirun_environment
+from hvdsm.container.reserved import borrowed
 from hvdsm.container.same_mpi import installation
 from hvdsm.errors import HvdsmError
 from hvdsm.model import MPI, NONE, MpiImplementation
@@ -93,7 +94,8 @@ class Starting:
             attempt.start_plainly({host: cluster.hosts.index(host) for host in there}, len(cluster.hosts))
             return
         slots = self.slots(announced)
-        for text in too_many(hosts, slots, announced, distribution.world_size):
+        replaced = borrowed(self._config.job.reserved)
+        for text in (*([replaced] if replaced else ()), *too_many(hosts, slots, announced, distribution.world_size)):
             attempt.ledger.warnings.append(text)
             self._agent.say(f"warning: {text}")
         if self._mpi is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Dict
+from dataclasses import replace
+from typing import Callable, Dict, Optional
 
 from hvdsm.compose.environment import Paths
 from hvdsm.compose.failure import headline
 from hvdsm.compose.inherited import clean_environment, is_stock_module
 from hvdsm.container.conductor import launch_failure
 from hvdsm.container.config import base_paths, launcher_here, outcome_line, read_config, read_settings
+from hvdsm.container.handover import Handover
 from hvdsm.container.part import perform
 from hvdsm.container.relay import Output
 from hvdsm.container.report import print_outcome, write_outcome
@@ -36,21 +38,36 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"hvdsm, version {__version__}\n")
         return 0
+    return take_part()
+
+
+def take_part(hand_over: Optional[Callable[[Paths], Handover]] = None) -> int:
+    """Run this host's part of the job; returns the job's exit code.
+
+    Args:
+        hand_over: says what the program that hands the job over knows of it; what it raises ends the job like any wrong
+            configuration.
+    """
     keep_stops()
     environ, notes = clean_environment(os.environ)
     output = Output(1)
     try:
         for note in notes:
             output.say(note)
-        return _run(output, environ).exit_code
+        return _run(output, environ, hand_over).exit_code
     finally:
         output.close()
 
 
-def _run(output: Output, environ: Dict[str, str]) -> JobOutcome:
+def _run(output: Output, environ: Dict[str, str], hand_over: Optional[Callable[[Paths], Handover]]) -> JobOutcome:
     paths, outcome_file = base_paths(environ), environ.get("HVDSM_OUTCOME_FILE")
+    handover: Optional[Handover] = None
     try:
-        outcome = _train(output, paths, environ)
+        if hand_over is not None:
+            handover = hand_over(paths)
+            environ.update(handover.settings)
+            paths = replace(paths, source=handover.source)
+        outcome = _train(output, paths, environ, handover)
     except HvdsmError as error:
         outcome = JobOutcome("training-job", FAILED, error.exit_code, failure=launch_failure(str(error), error.exit_code, 0.0))
         output.say(f"error: {error}")
@@ -61,19 +78,19 @@ def _run(output: Output, environ: Dict[str, str]) -> JobOutcome:
             output.say(f"job failed: {headline(outcome.failure)}")
         else:
             output.say(f"job {outcome.status.lower()} ({outcome.seconds:.2f} s)")
-    if outcome_line(environ) and launcher_here(paths):
+    if outcome_line(environ) and launcher_here(paths, handover):
         print_outcome(outcome, output.write)
     return outcome
 
 
-def _train(output: Output, paths: Paths, environ: Dict[str, str]) -> JobOutcome:
+def _train(output: Output, paths: Paths, environ: Dict[str, str], handover: Optional[Handover]) -> JobOutcome:
     """The framework function's way where the image has one of its own, else the ordinary way."""
-    module = environ.get("SAGEMAKER_TRAINING_MODULE", "")
+    module = "" if handover else environ.get("SAGEMAKER_TRAINING_MODULE", "")
     if is_stock_module(module):
         output.say(f"SAGEMAKER_TRAINING_MODULE={module} is AWS's own and is left out: hvdsm does its work")
         module = ""
     settings = read_settings(environ)
-    config = read_config(paths, environ, require_program=not module)
+    config = read_config(paths, environ, require_program=not module, handover=handover)
     if not module:
         return perform(output, config, settings, environ)
     from hvdsm.container import framework

@@ -28,6 +28,8 @@ def common_files(names: Sequence[str], home: str) -> Files:
         "/etc/hosts": (0o644, hosts_file(names)),
         # There is no way out to a name server: a name that is not in /etc/hosts fails at once.
         "/etc/resolv.conf": (0o644, ""),
+        # Some launchers append to it; what it holds on the machine is no part of a training container.
+        "/etc/environment": (0o644, ""),
         f"{home}/.openmpi/mca-params.conf": (0o644, _OPEN_MPI),
         f"{home}/.prte/mca-params.conf": (0o644, _PRRTE),
     }

@@ -70,6 +70,16 @@ def test_private_directories(cluster: EmulatedCluster, place: str) -> None:
             assert shell(cluster, "algo-1", '[ -e "$1" ]', file.name).code == 1
 
 
+def test_launchers_may_append_to_the_environment_file(cluster: EmulatedCluster) -> None:
+    machine = Path("/etc/environment")
+    before = machine.read_bytes() if machine.exists() else None
+    for _ in range(2):
+        assert shell(cluster, "algo-1", "echo A=b >> /etc/environment").code == 0
+    assert shell(cluster, "algo-1", "cat /etc/environment").out == "A=b\nA=b\n"
+    assert shell(cluster, "algo-2", "cat /etc/environment").out == ""
+    assert (machine.read_bytes() if machine.exists() else None) == before
+
+
 @pytest.mark.parametrize("place", ["/", "/etc", "/usr", "/opt", "/srv", "/home", "~", "~/.ssh", "~/.config", "/mnt"])
 def test_what_a_host_writes_stays_there(cluster: EmulatedCluster, place: str) -> None:
     script = f"mkdir -p {place} && cd {place} && echo mine > hvdsm-test-mark && cat hvdsm-test-mark && pwd -P"

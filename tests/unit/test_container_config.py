@@ -8,11 +8,12 @@ from typing import Any, Dict, Optional
 
 import pytest
 
-from hvdsm.compose.environment import Paths
+from hvdsm.compose.environment import HostFacts, Paths
 from hvdsm.container.config import base_paths, decode, read_config, read_settings
+from hvdsm.container.hostenv import host_environment
 from hvdsm.container.loop import Loop
 from hvdsm.container.rendezvous import Listener
-from hvdsm.container.reserved import level_number
+from hvdsm.container.reserved import borrowed, level_number
 from hvdsm.errors import ConfigError
 
 RESOURCE = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}
@@ -149,9 +150,7 @@ def test_distribution_groups_that_are_none_are_refused(tmp_path: Path, value: st
 @pytest.mark.parametrize(
     "key",
     [
-        "sagemaker_distributed_dataparallel_enabled",
         "sagemaker_parameter_server_enabled",
-        "sagemaker_multi_worker_mirrored_strategy_enabled",
         "sagemaker_pytorch_xla_multi_worker_enabled",
     ],
 )
@@ -160,6 +159,35 @@ def test_other_distributions_say_what_to_use(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError, match=key + ".*\n.*try: use "):
         read_config(paths, {})
     assert read_config(paths, {}, require_program=False).job.distribution.kind == "none"
+    both = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true", "sagemaker_mpi_enabled": "true"})
+    with pytest.raises(ConfigError, match="enabled together"):
+        read_config(both, {})
+
+
+def test_what_the_sdk_makes_of_pytorchddp_is_started_by_torchrun_with_a_warning(tmp_path: Path) -> None:
+    key = "sagemaker_distributed_dataparallel_enabled"
+    paths = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true"})
+    job = read_config(paths, {}).job
+    assert job.distribution.kind == "torch_distributed"
+    assert "torchrun starts the ranks" in str(borrowed(job.reserved))
+    assert borrowed({**job.reserved, "sagemaker_torch_distributed_enabled": True}) is None
+    assert read_config(paths, {}, require_program=False).job.distribution.kind == "none"
+
+
+def test_workers_of_tensorflows_own_strategy_find_each_other(tmp_path: Path) -> None:
+    key = "sagemaker_multi_worker_mirrored_strategy_enabled"
+    paths = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true"})
+    config = read_config(paths, {})
+    assert config.job.distribution.kind == "none"
+    found = host_environment(config, HostFacts(), {}, session="s", master_address="", master_port=0)
+    hosts, current = RESOURCE["hosts"], RESOURCE["current_host"]
+    assert json.loads(found["TF_CONFIG"]) == {
+        "cluster": {"worker": [f"{host}:8890" for host in hosts]},
+        "environment": "cloud",
+        "task": {"type": "worker", "index": hosts.index(current)},
+    }
+    own = host_environment(config, HostFacts(), {"TF_CONFIG": "mine"}, session="s", master_address="", master_port=0)
+    assert own["TF_CONFIG"] == "mine"
     both = write(tmp_path, resourceconfig=RESOURCE, hyperparameters={**PROGRAM, key: "true", "sagemaker_mpi_enabled": "true"})
     with pytest.raises(ConfigError, match="enabled together"):
         read_config(both, {})

@@ -19,6 +19,7 @@ from hvdsm.backends.local.machine import (
     look_at_machine,
     mpirun_on_hosts,
     needed_paths,
+    of_python,
     on_emulated_host,
 )
 from hvdsm.backends.local.meter import Found, Meter
@@ -303,6 +304,7 @@ def host_environments(
         shared["AWS_REGION"] = str(region)
     if plan.mpirun:
         shared["HVDSM_MPIRUN"] = plan.mpirun if plan.single else mpirun_on_hosts(plan.mpirun)[0]
+        shared = {**of_python(shared["HVDSM_MPIRUN"]), **shared}
     found = {}
     for index, host in enumerate(plan.layout):
         directory = stage.bases[host.name] if plan.single else "/opt/ml"

@@ -99,7 +99,7 @@ def channel_data(channel: Mapping[str, Any], s3_root: Optional[str], default_mod
     """
     name = channel["ChannelName"]
     where = f"channel {name}"
-    remedy = f"override it for the rehearsal: --channel {name}=PATH"
+    remedy = f"give the channel an s3:// address, or another place for the rehearsal: --channel {name}=PATH"
     sources = channel.get("DataSource") or {}
     source = sources.get("S3DataSource")
     if not source:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.compose.cloud import SECRETS
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE, PROCESSES_KEY, PROGRAM, SUBMIT_DIRECTORY
+from hvdsm.container.reserved import LAUNCHERS
 from hvdsm.model import MPI, NONE, TORCH_DISTRIBUTED
 
 HOMOGENEOUS = "homogeneousCluster"
@@ -109,7 +110,7 @@ def distribution_of(request: Mapping[str, Any]) -> str:
     values = request.get("HyperParameters") or {}
     if is_true(decoded(values, "sagemaker_mpi_enabled")):
         return MPI
-    enabled = ("sagemaker_torch_distributed_enabled", "sagemaker_pytorch_ddp_enabled")
+    enabled = [key for key, kind in LAUNCHERS.items() if kind == TORCH_DISTRIBUTED]
     return TORCH_DISTRIBUTED if any(is_true(decoded(values, key)) for key in enabled) else NONE
 
 

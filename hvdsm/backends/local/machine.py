@@ -85,6 +85,16 @@ def needed_paths(mpirun: Optional[str]) -> Tuple[str, ...]:
     return tuple(sorted(path for path in found if os.path.isdir(path) and path not in ("/", "/usr", "/usr/local")))
 
 
+def of_python(mpirun: str) -> Dict[str, str]:
+    """What a process that no mpirun has started needs to find the Open MPI of a Python package.
+
+    Such a package is not where it was built for. Its mpirun knows that; the library, in a script of a job without a distribution,
+    does not.
+    """
+    prefix = os.path.dirname(os.path.dirname(mpirun))
+    return {"OPAL_PREFIX": prefix} if os.path.exists(os.path.join(prefix, "pyvenv.cfg")) or prefix == sys.prefix else {}
+
+
 def base_environment(environ: Mapping[str, str]) -> Dict[str, str]:
     """The caller's variables for the container program: without those of an outer job."""
     ours = () if "OMPI_COMM_WORLD_RANK" in environ else _KEPT

@@ -76,6 +76,10 @@ class LocalPlan:
         """TrainingJobName."""
         return os.path.basename(self.job_dir)
 
+    def host_directory(self, host: str) -> str:
+        """What stands for ``/opt/ml`` of a host while the job runs."""
+        return os.path.join(self.job_dir, WORK, host)
+
     @property
     def hosts(self) -> Tuple[str, ...]:
         """Names of the hosts."""

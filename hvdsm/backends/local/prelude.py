@@ -60,7 +60,8 @@ def prelude_of(
     quoted = [name for name, value in (plan.request.get("HyperParameters") or {}).items() if "'" in value]
     if DRIVERS in by_name and quoted:
         what = (
-            "holds a single quote, at which the environment file of the SageMaker SDK's ModelTrainer breaks, here as in the cloud"
+            "holds a single quote, at which the environment file of the SageMaker SDK's ModelTrainer breaks, here as in the "
+            "cloud: hvdsm.sdk.v3.MPI(arguments=[...]) gives the script any text"
         )
         warnings += tuple(f"hyperparameter {name} {what}" for name in quoted)
     programs = commands_for(sys.executable, mpirun_on_hosts(plan.mpirun)[0] if driver.is_mpi and plan.mpirun else None)

@@ -131,7 +131,7 @@ def mpi_driver_warnings(hosts: int, has_requirements: bool, has_paramiko: bool) 
     Raises:
         ConfigError: it cannot start here.
     """
-    remedy = "hvdsm launch --instance-count N --processes-per-host P SCRIPT"
+    remedy = "distributed=hvdsm.sdk.v3.MPI(...), or hvdsm launch --instance-count N --processes-per-host P SCRIPT"
     if not has_paramiko and not has_requirements:
         raise ConfigError(
             "MPI() of the SageMaker SDK needs paramiko in the image (and mpi4py), and this Python, which stands for it, has none",
