@@ -5,8 +5,8 @@ and ``labels`` (N whole numbers from 0), looked for in the channels ``train`` an
 file a fifth of the training samples is held out.  Without channels: the 1,797 scanned 8 x 8 digits that come with scikit-learn.
 
 Rank r of n takes the samples r, r + n, r + 2n, ... of the training set: shards differ by one sample at most, and every rank makes
-the same number of steps.  Only rank 0 writes: a checkpoint after each epoch where there is a checkpoint directory, and at the end
-a SavedModel in ``<model-dir>/1``, the versioned layout that TensorFlow Serving reads.
+the same number of steps.  Only rank 0 writes: a checkpoint after each epoch where there is a checkpoint directory, the losses of
+the epochs in ``<output-dir>/data``, and at the end a SavedModel in ``<model-dir>/1``, the versioned layout of TensorFlow Serving.
 
 Keras 3 trains without exchanging gradients under Horovod 0.28, and does not say so; this script refuses to start on it.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -24,40 +25,34 @@ import time
 from typing import Any, Iterator, List, Optional, Tuple
 
 say = functools.partial(print, flush=True)
+RATES = {"adadelta": 1.0, "sgd": 0.02}
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line; the defaults are what SageMaker puts into the environment, where it does."""
+def parse_args() -> Tuple[argparse.Namespace, List[str]]:
+    """Read the command line: the options, and what is none; the defaults are what SageMaker puts into the environment."""
     env = os.environ
-    parser = argparse.ArgumentParser(description="Train a digit classifier with Keras 2 and Horovod on any number of ranks.")
-    parser.add_argument(
-        "--train",
-        default=env.get("SM_CHANNEL_TRAIN") or env.get("SM_CHANNEL_TRAINING"),
-        metavar="PATH",
-        help="npz file, or directory with train.npz",
-    )
+    train = env.get("SM_CHANNEL_TRAIN") or env.get("SM_CHANNEL_TRAINING")
+    switch = {"type": flag, "nargs": "?", "const": True, "default": False}
+    # Not abbreviated: a hyperparameter of someone else's is not the beginning of an option.
+    parser = argparse.ArgumentParser(description="Train a digit classifier with Keras 2 and Horovod.", allow_abbrev=False)
+    parser.add_argument("--train", default=train, metavar="PATH", help="npz file, or directory with train.npz")
     parser.add_argument("--test", default=env.get("SM_CHANNEL_TEST"), metavar="PATH", help="npz file, or directory with test.npz")
+    parser.add_argument("--model-dir", "--model_dir", default=default_model_dir(), metavar="DIR", help="(%(default)s)")
     parser.add_argument(
-        "--model-dir", "--model_dir", default=default_model_dir(), metavar="DIR", help="for the SavedModel (%(default)s)"
+        "--output-dir", default=env.get("SM_OUTPUT_DIR"), metavar="DIR", help="for data/history.json (%(default)s)"
     )
-    parser.add_argument(
-        "--checkpoint-dir",
-        default=default_checkpoint_dir(),
-        metavar="DIR",
-        help="save and resume here; empty: neither (%(default)s)",
-    )
+    help_text = "save and resume here; empty: neither (%(default)s)"
+    parser.add_argument("--checkpoint-dir", default=default_checkpoint_dir(), metavar="DIR", help=help_text)
     parser.add_argument("--epochs", type=int, default=15, help="passes over the training set (%(default)s)")
+    parser.add_argument("--divide-epochs", **switch, help="epochs divided by the ranks, rounded up")
     parser.add_argument("--batch-size", type=int, default=32, help="samples per rank and step (%(default)s)")
-    parser.add_argument(
-        "--lr", type=float, default=0.02, help="learning rate of one rank; multiplied by their number (%(default)s)"
-    )
+    parser.add_argument("--optimizer", choices=sorted(RATES), default="adadelta", help="%(choices)s (%(default)s)")
+    parser.add_argument("--lr", type=float, metavar="RATE", help=f"of one rank; multiplied by their number ({RATES})")
     parser.add_argument("--warmup-epochs", type=int, default=2, help="epochs from --lr to the multiplied rate (%(default)s)")
     parser.add_argument("--seed", type=int, default=42, help="of the weights, the order of samples and dropout (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per rank and pool (%(default)s)")
-    parser.add_argument(
-        "--check-replicas", type=flag, nargs="?", const=True, default=False, help="compare the ranks' weights at the end"
-    )
-    return parser.parse_args()
+    parser.add_argument("--check-replicas", **switch, help="compare the ranks' weights at the end")
+    return parser.parse_known_args()
 
 
 def default_model_dir() -> str:
@@ -138,8 +133,8 @@ def build_model(keras: Any, height: int, width: int, classes: int, scale: float)
         [
             keras.layers.InputLayer((height, width, 1), name="images"),
             keras.layers.Rescaling(1.0 / scale),
-            keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
-            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.Conv2D(64, 3, activation="relu"),
             keras.layers.MaxPooling2D(),
             keras.layers.Dropout(0.25),
             keras.layers.Flatten(),
@@ -178,9 +173,16 @@ def save_for_serving(tf: Any, model: Any, path: str) -> None:
     os.rename(part, path)
 
 
+def save_history(output_dir: str, figures: Any) -> None:
+    """Write ``data/history.json``: what is below ``data`` there, the service uploads as output.tar.gz."""
+    os.makedirs(os.path.join(output_dir, "data"), exist_ok=True)
+    with open(os.path.join(output_dir, "data", "history.json"), "w", encoding="utf-8") as file:
+        json.dump(figures, file, indent=1)
+
+
 def main() -> None:
     """Train, test, save."""
-    args = parse_args()
+    args, ignored = parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is loaded
     import tensorflow as tf  # after parsing: --help and wrong options need none of the frameworks
 
@@ -196,8 +198,11 @@ def main() -> None:
     first = rank == 0
     # The SageMaker SDK passes an S3 address here; what is written to SM_MODEL_DIR is what the service uploads.
     model_dir = default_model_dir() if "://" in args.model_dir else args.model_dir
+    if first and ignored:
+        say(f"arguments that mean nothing here are ignored: {' '.join(ignored)}")
     if first and model_dir != args.model_dir:
         say(f"--model-dir {args.model_dir} is not a local directory: saving to {model_dir}")
+    tf.get_logger().setLevel("ERROR")  # else Keras says of a short step that its callbacks take longer
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     # A rank gets the GPU of its local number; without a GPU for each rank of the host, all of them use the CPU.
@@ -214,6 +219,8 @@ def main() -> None:
     if len(train_y) < size:
         raise SystemExit(f"train.py: {len(train_y)} training samples are too few for {size} ranks")
     height, width = train_x.shape[1:]
+    if min(height, width) < 6:
+        raise SystemExit(f"train.py: images of {height}x{width} are too small for the network: 6x6 at least")
     classes = int(max(train_y.max(), test_y.max())) + 1
     if first:
         source = args.train or "scikit-learn's digits"
@@ -225,8 +232,11 @@ def main() -> None:
 
     keras.utils.set_random_seed(args.seed)
     model = build_model(keras, height, width, classes, float(train_x.max()) or 1.0)
+    rate = size * (RATES[args.optimizer] if args.lr is None else args.lr)
+    settings = {"momentum": 0.9} if args.optimizer == "sgd" else {}
+    optimizer_class = {"adadelta": keras.optimizers.Adadelta, "sgd": keras.optimizers.SGD}[args.optimizer]
     # jit_compile: XLA, which Keras turns on where there is a GPU, cannot compile Horovod's operations.
-    optimizer = hvd_keras.DistributedOptimizer(keras.optimizers.SGD(args.lr * size, momentum=0.9, jit_compile=False))
+    optimizer = hvd_keras.DistributedOptimizer(optimizer_class(rate, jit_compile=False, **settings))
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     optimizer.build(model.trainable_variables)  # its momenta exist from here on, for the checkpoint
 
@@ -242,15 +252,19 @@ def main() -> None:
     done = int(hvd.broadcast_object(int(epochs_done.numpy()), root_rank=0))
     # The callback below broadcasts only after the first step; a restored rank 0 must not take even that one alone.
     hvd.broadcast_variables([*model.variables, *optimizer.variables()], root_rank=0)
+    optimizer.learning_rate = rate  # not the checkpoint's, which is that of its number of ranks
     keras.utils.set_random_seed(args.seed + 1 + rank)  # from here on each rank drops out other units
 
-    marks = [time.perf_counter()]
+    # As in Horovod's own Keras example: n ranks with the rate times n need an n-th of the epochs.
+    epochs = math.ceil(args.epochs / size) if args.divide_epochs else args.epochs
+    marks, history = [time.perf_counter()], []
 
     def epoch_ended(epoch: int, logs: Any) -> None:
         marks.append(time.perf_counter())
         if first:
             spent = marks[-1] - marks[-2]
-            say(f"epoch {epoch + 1} of {args.epochs}: loss {logs['loss']:.4f}, accuracy {logs['accuracy']:.4f}, {spent:.2f} s")
+            say(f"epoch {epoch + 1} of {epochs}: loss {logs['loss']:.4f}, accuracy {logs['accuracy']:.4f}, {spent:.2f} s")
+            history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), "accuracy": float(logs["accuracy"])})
         if manager:
             epochs_done.assign(epoch + 1)
             manager.save(epoch + 1)
@@ -265,12 +279,12 @@ def main() -> None:
     if args.warmup_epochs > 0:
         # Keras 2.15's optimizers keep their momentum as a number, which momentum correction cannot set.
         warmup = hvd_keras.callbacks.LearningRateWarmupCallback(
-            args.lr * size, warmup_epochs=args.warmup_epochs, momentum_correction=False, steps_per_epoch=steps
+            rate, warmup_epochs=args.warmup_epochs, momentum_correction=False, steps_per_epoch=steps
         )
         callbacks.insert(2, warmup)
-    if done < args.epochs:
+    if done < epochs:
         feed = training_batches(shard_x, shard_y, steps, args.seed, rank, done)
-        model.fit(feed, steps_per_epoch=steps, initial_epoch=done, epochs=args.epochs, callbacks=callbacks, verbose=0)
+        model.fit(feed, steps_per_epoch=steps, initial_epoch=done, epochs=epochs, callbacks=callbacks, verbose=0)
 
     # Sums and counts, not means: the parts of the test set may differ by a sample.
     loss_sum = right = 0.0
@@ -291,8 +305,10 @@ def main() -> None:
         timed = marks[1:] if len(marks) > 2 else marks  # in the first epoch Keras builds its graph
         if len(timed) > 1:
             say(f"throughput: {len(train_y) * (len(timed) - 1) / (timed[-1] - timed[0]):.0f} samples/s")
-        say(f"test loss: {loss_sum / count:.4f}")
-        say(f"test accuracy: {right / count:.4f}")
+        say(f"Test loss: {loss_sum / count:.4f}")
+        say(f"Test accuracy: {right / count:.4f}")
+        if args.output_dir:
+            save_history(args.output_dir, {"epochs": history, "test_loss": loss_sum / count, "test_accuracy": right / count})
         path = os.path.join(model_dir, "1")
         save_for_serving(tf, model, path)
         say(f"model saved: {path}")

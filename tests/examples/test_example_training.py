@@ -37,7 +37,7 @@ print((answer["digits"].numpy() == y).mean())
 
 def accuracy(output: str) -> float:
     """The accuracy in the line ``test accuracy: 0.9712``."""
-    found = re.findall(r"^test accuracy: (\d\.\d{4})$", output, re.MULTILINE)
+    found = re.findall(r"^[Tt]est accuracy: (\d\.\d{4})$", output, re.MULTILINE)
     assert len(found) == 1, output
     return float(found[0])
 

@@ -79,7 +79,7 @@ def test_training(script: Callable[[str], Path], launch: Callable[..., Rehearsal
     for rank, host, samples in SHARDS:
         assert f"rank {rank} of 4 on algo-{host}: {samples} samples" in run.shown
     assert len(set(re.findall(r"rank \d weights: ([0-9a-f]{16})", run.shown))) == 1
-    found = re.findall(r"test accuracy: (\d\.\d{4})", run.shown)
+    found = re.findall(r"[Tt]est accuracy: (\d\.\d{4})", run.shown)
     assert len(found) == 1 and float(found[0]) >= 0.95
     assert run.shown.count("model saved: /opt/ml/model/") == 1
     assert (run.directory / "model" / model).is_file()
