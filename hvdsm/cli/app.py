@@ -15,6 +15,7 @@ _COMMANDS = {
     "jobs": ("hvdsm.cli.jobs", "List, follow, stop, download and replay jobs, of this machine and of SageMaker."),
     "data": ("hvdsm.cli.data", "Upload data to S3, and download it."),
     "config": ("hvdsm.cli.config", "Show defaults and profiles, and where each comes from."),
+    "sandbox": ("hvdsm.cli.sandbox", "Run a SageMaker script or notebook, unmodified, against a SageMaker on this machine."),
     "cluster": ("hvdsm.cli.cluster", "Start hosts and run a command, or a shell, on the first one."),
     "bundle": ("hvdsm.cli.bundle", "Make the container program as one file, for images that do not have hvdsm."),
 }

@@ -10,15 +10,16 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from hvdsm.backends.base import NOTE, PHASE, WARNING
 from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
+from hvdsm.backends.local.program import command_of
 from hvdsm.errors import BackendUnavailable, ConfigError, HvdsmError
 from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import KIND_HOST_LOST, KIND_TIMEOUT
 from hvdsm.model.outcome import STOPPED as OUTCOME_STOPPED
+from hvdsm.sandbox.admission import check_admission
 from hvdsm.sandbox.jobs import COMPLETED, FAILED, INTERRUPTED, MAX_RUNTIME, MAX_WAIT, STOPPED, TrainingJob
 from hvdsm.sandbox.objects import Mirror, Objects, gathered
 from hvdsm.sandbox.script import model_address
 from hvdsm.sandbox.tail import Tail
-from hvdsm.sandbox.wire import ServiceError
 
 # What a FailureReason may have.
 _REASON = 1024
@@ -60,21 +61,8 @@ class EmulatedRunner:
         self._say = say or (lambda _text: None)
 
     def check_data(self, request: Mapping[str, Any]) -> None:
-        """What the service finds out about data before it creates a job.
-
-        Raises:
-            ServiceError: a channel's prefix has no objects.
-        """
-        for channel in request.get("InputDataConfig") or ():
-            source = (channel.get("DataSource") or {}).get("S3DataSource")
-            if source and not self._objects.exists(source["S3Uri"]):
-                bucket = source["S3Uri"][len("s3://") :].partition("/")[0]
-                raise ServiceError(
-                    "ValidationException",
-                    f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that the '
-                    f"bucket exists in the selected region, that objects exist under that S3 prefix, and that the role "
-                    f'"{request["RoleArn"]}" has "s3:ListBucket" permissions on bucket "{bucket}".',
-                )
+        """What the service finds out before it creates a job; see :func:`check_admission`."""
+        check_admission(request, self._objects)
 
     def run(self, job: TrainingJob) -> None:
         """Run a job, again if spot capacity was taken from it or, as RetryStrategy has it, if a host was lost."""
@@ -115,19 +103,29 @@ class EmulatedRunner:
         with tempfile.TemporaryDirectory(prefix="s3-", dir=self._directory) as root:
             job.enter("Downloading")
             checkpoints = self._download(job, root)
-            backend = LocalBackend(self._options(job, root), self._environ)
+            region = job.arn.split(":")[3]
+            environ = {**self._environ, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+            backend = LocalBackend(self._options(job, root), environ)
             plan = backend.plan(_with_outcome_line(job.request))
             job.results = plan.job_dir
             job.enter("Training", "Downloading the training image")
             local = backend.submit(plan, lambda text: self._progress(job, text))
             job.enter("Training")
+            if local.warnings:
+                # Of what the job's command does in the cloud too: for whoever reads the job's log.
+                job.log(plan.launcher, [f"hvdsm: warning: {text}" for text in local.warnings])
             forget = job.call_on_stop(_Stop(backend, local, job))
-            up: Callable[[], object] = checkpoints.up if checkpoints is not None else lambda: None
+            mirrors = [mirror for mirror in (checkpoints, self._board(job, plan.host_directory(plan.launcher))) if mirror]
+
+            def up() -> None:
+                for mirror in mirrors:
+                    mirror.up()
+
             try:
                 with Tail(os.path.join(plan.job_dir, "logs"), job.log, up, CHECKPOINT_SECONDS):
                     for event in backend.events(local):
                         if event.kind in (NOTE, WARNING, PHASE):
-                            self._say(f"{job.name}: {event.text}")
+                            self._say(f"{job.name}: {'warning: ' if event.kind == WARNING else ''}{event.text}")
                     outcome = backend.outcome(local)
             finally:
                 forget()
@@ -145,7 +143,9 @@ class EmulatedRunner:
             number += 1
             output = os.path.join(self._directory, str(number))
         grace = None if "HVDSM_STOP_GRACE" in (job.request.get("Environment") or {}) else SERVICE_GRACE
-        return LocalOptions(**{"output": output, "s3_root": root, "stop_grace": grace, **self._local})
+        options = {"output": output, "s3_root": root, "stop_grace": grace, **self._local}
+        variables = {"TRAINING_JOB_ARN": job.arn, **(options.get("variables") or {})}
+        return LocalOptions(**{**options, "variables": variables})
 
     def _download(self, job: TrainingJob, root: str) -> Optional[Mirror]:
         """Bring everything that the request names below a directory that stands for S3.
@@ -194,7 +194,17 @@ class EmulatedRunner:
         elif outcome.ok:
             job.end(COMPLETED)
         else:
-            job.end(FAILED, reason=failure_reason(outcome, results))
+            job.end(FAILED, reason=failure_reason(outcome, results, own_command=command_of(job.request) is not None))
+
+    def _board(self, job: TrainingJob, base: str) -> Optional[Mirror]:
+        """Keeps TensorBoardOutputConfig's place as its directory is, below what stands for ``/opt/ml``."""
+        asked = job.request.get("TensorBoardOutputConfig")
+        local = os.path.normpath((asked or {}).get("LocalPath") or "/opt/ml/output/tensorboard")
+        if not asked or not local.startswith("/opt/ml/output/"):
+            return None
+        # The place as the SageMaker SDKs look it up.
+        place = f"{asked['S3OutputPath'].rstrip('/')}/{job.name}/tensorboard-output"
+        return Mirror(self._objects, base + local[len("/opt/ml") :], place)
 
     def _upload(self, job: TrainingJob, with_model: bool, results: str) -> None:
         place = f"{job.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job.name}/output"
@@ -202,6 +212,9 @@ class EmulatedRunner:
         others = sorted(name for name in _entries(output) if name.startswith("algo-"))
         data = {os.path.join(output, name): None for name in ("data", *others)}
         plain = (job.request["OutputDataConfig"].get("CompressionType")) == "NONE"
+        board = self._board(job, results)
+        if board is not None:
+            board.up()
         trees: Dict[str, Dict[str, Optional[str]]] = {"output": dict(data)}
         model = os.path.join(results, "model")
         if with_model and os.path.isdir(model):
@@ -217,15 +230,23 @@ class EmulatedRunner:
             job.model_artifacts = model_address(job)
 
 
-def failure_reason(outcome: JobOutcome, results: str) -> str:
-    """FailureReason as the service makes it of ``/opt/ml/output/failure`` and the container's exit code."""
+def failure_reason(outcome: JobOutcome, results: str, own_command: bool = False) -> str:
+    """FailureReason as the service makes it of ``/opt/ml/output/failure`` and the container's exit code.
+
+    Args:
+        outcome: how the job ended.
+        results: directory of its results.
+        own_command: the hosts ran a command of the request's own: where that wrote no reason, the one in the results is hvdsm's.
+    """
     if outcome.failure is not None and outcome.failure.kind == KIND_HOST_LOST:
         return "InternalServerError: We encountered an internal error. Please try again."
-    try:
-        with open(os.path.join(results, "output", "failure"), encoding="utf-8", errors="replace") as file:
-            text = file.read(_REASON)
-    except OSError:
-        text = ""
+    text = ""
+    if not own_command or (outcome.failure is not None and outcome.failure.message):
+        try:
+            with open(os.path.join(results, "output", "failure"), encoding="utf-8", errors="replace") as file:
+                text = file.read(_REASON)
+        except OSError:
+            text = ""
     begin, end = "AlgorithmError: ", f", exit code: {outcome.exit_code}"
     return begin + text[: _REASON - len(begin) - len(end)] + end
 

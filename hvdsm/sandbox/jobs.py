@@ -56,6 +56,7 @@ class TrainingJob:
         abandoned: set when the sandbox ends.
         interrupted: set when spot capacity is taken from the job, until its runner has seen it.
         results: directory of an emulated job's results.
+        points: values of metrics that CloudWatch has not got yet, by name and second: their number, sum, least and most.
     """
 
     name: str
@@ -70,6 +71,7 @@ class TrainingJob:
     model_artifacts: str = ""
     billable: Optional[int] = None
     metrics: List[Dict[str, Any]] = field(default_factory=list)
+    points: Dict[Tuple[str, int], List[float]] = field(default_factory=dict)
     transitions: List[Transition] = field(default_factory=list)
     started: Optional[float] = None
     ended_at: Optional[float] = None

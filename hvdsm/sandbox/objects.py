@@ -15,6 +15,8 @@ from hvdsm.errors import ConfigError
 from hvdsm.sandbox.wire import Answer, Request
 
 Handle = Callable[[Request], Answer]
+# Who the sandbox itself is in its own requests.
+OWN_KEY = "HOSTS"
 
 
 class Objects:
@@ -35,7 +37,7 @@ class Objects:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                self._made = _client(self._handle, self._region)
+                self._made = own_client("s3", self._handle, self._region)
             return self._made
 
     def exists(self, uri: str) -> bool:
@@ -70,6 +72,30 @@ class Objects:
         for _, address in entries:
             self._fetch(*split_s3(address), root)
         return 1 + len(entries)
+
+    def fetch_one(self, bucket: str, key: str, root: str) -> int:
+        """Copy one object to ``root/bucket/key``; 0 where it only shows a folder.
+
+        Raises:
+            ConfigError: its key cannot be a path.
+        """
+        if key.endswith("/"):
+            return 0
+        self._fetch(bucket, key, root)
+        return 1
+
+    def all(self) -> Iterator[Tuple[str, str, str]]:
+        """Bucket, key and entity tag of every object."""
+        for bucket in self._client.list_buckets()["Buckets"]:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
+                for entry in page.get("Contents") or ():
+                    yield bucket["Name"], entry["Key"], entry["ETag"]
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make a bucket that is not there."""
+        if bucket not in [entry["Name"] for entry in self._client.list_buckets()["Buckets"]]:
+            place = {} if self._region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
+            self._client.create_bucket(Bucket=bucket, **place)
 
     def _fetch(self, bucket: str, key: str, root: str) -> str:
         if any(part in ("", os.curdir, os.pardir) for part in key.split("/")):
@@ -180,7 +206,14 @@ class _Raw(BytesIO):
             yield piece
 
 
-def _client(handle: Handle, region: str) -> Any:
+def own_client(service: str, handle: Handle, region: str) -> Any:
+    """A client of boto3 whose requests do not leave this process.
+
+    Args:
+        service: such as ``s3``.
+        handle: answers its requests.
+        region: region that they are signed for.
+    """
     import boto3
     import botocore.session
     from botocore.awsrequest import AWSResponse
@@ -190,11 +223,12 @@ def _client(handle: Handle, region: str) -> Any:
     # Nothing is taken from the AWS configuration of whoever runs the sandbox.
     nothing = (None, None, os.devnull, None)
     own = {"profile": (None, None, None, None), "config_file": nothing, "credentials_file": nothing}
-    client = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=own)).client(
-        "s3",
+    session: Any = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=own))
+    client = session.client(
+        service,
         region_name=region,
         endpoint_url="http://127.0.0.1",
-        aws_access_key_id="HOSTS",
+        aws_access_key_id=OWN_KEY,
         aws_secret_access_key="unused",  # noqa: S106 - no signature is checked
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
     )
@@ -210,7 +244,7 @@ def _client(handle: Handle, region: str) -> Any:
         answer = handle(asked)
         return AWSResponse(request.url, answer.status, HTTPHeaders.from_pairs(answer.headers), _Raw(answer.body))
 
-    client.meta.events.register("before-send.s3", send)
+    client.meta.events.register(f"before-send.{client.meta.service_model.service_id.hyphenize()}", send)
     return client
 
 

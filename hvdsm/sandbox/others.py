@@ -44,7 +44,11 @@ class OtherServices:
             caught["status"], caught["headers"] = int(status.split(" ", 1)[0]), headers
             return None
 
-        parts = application(environ, start_response)
+        try:
+            parts = application(environ, start_response)
+        except NotImplementedError as error:
+            message = f"The sandbox has no {request.service}:{request.operation} ({error})"
+            raise ServiceError("UnknownOperationException", message) from None
         try:
             body = b"".join(parts)
         finally:
@@ -62,6 +66,10 @@ class OtherServices:
             known = host is None or "." not in host or any(p.match(address) for _, p in application.backend_url_patterns)
             self._known[request.service] = known
         return self._known[request.service]
+
+    def warm_up(self) -> None:
+        """Import moto before the first request needs it."""
+        self._start()
 
     def _start(self) -> Any:
         global _users

@@ -8,19 +8,24 @@ import threading
 from fnmatch import fnmatchcase
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
-from hvdsm.errors import HvdsmError, UsageError
-from hvdsm.sandbox.environment import sdk_settings, variables, with_sdk_settings, without_foreign
-from hvdsm.sandbox.faults import AFTER, Faults
+from hvdsm.errors import UsageError
+from hvdsm.sandbox.answering import Answering
+from hvdsm.sandbox.buckets import Buckets
+from hvdsm.sandbox.environment import client_variables, script_variables, variables
+from hvdsm.sandbox.faults import Faults
+from hvdsm.sandbox.identity import Identity
 from hvdsm.sandbox.jobs import TrainingJob
 from hvdsm.sandbox.logs import LogService
 from hvdsm.sandbox.logstore import LogStore
-from hvdsm.sandbox.metrics import watch_metrics
+from hvdsm.sandbox.metrics import CLOUDWATCH, publish, watch_metrics
+from hvdsm.sandbox.objects import Objects
 from hvdsm.sandbox.others import OtherServices
 from hvdsm.sandbox.recorder import Asked, Recorder
+from hvdsm.sandbox.scope import check_scope
 from hvdsm.sandbox.script import Pace, Script, play
 from hvdsm.sandbox.server import HOST, Server
 from hvdsm.sandbox.training import TrainingService
-from hvdsm.sandbox.wire import Answer, Request, ServiceError, error_answer, json_answer
+from hvdsm.sandbox.wire import Answer, Request, json_answer
 
 ACCOUNT = "123456789012"
 INSTANT, EMULATED = "instant", "emulated"
@@ -49,6 +54,7 @@ class Sandbox:
         region: the region of :attr:`jobs` and :attr:`logs`; requests signed for another one meet an empty region.
         faults: what goes wrong; see :class:`Fault`.
         pace: how long jobs without steps of their own stay in their statuses.
+        buckets: makes buckets that are not there, if it is told to.
         directory: where emulated jobs keep their results.
     """
 
@@ -78,8 +84,10 @@ class Sandbox:
         if runner == EMULATED and directory is None:
             directory = os.path.join(self._own_directory(), "jobs")
         self.directory = None if directory is None else os.path.abspath(directory)
-        self._server = Server(self._respond, port)
+        self._server = Server(Answering(self.faults, self._recorder, self._ended, self._carry_out), port)
         self._others = OtherServices((HOST, self._server.port))
+        self.buckets = Buckets(self._others.handle)
+        self._identity = Identity(self._others.handle, ACCOUNT)
         try:
             self._runner, self._check = self._make_runner(runner, dict(local or {}), say)
         except BaseException:
@@ -123,11 +131,9 @@ class Sandbox:
         if runner != EMULATED:
             raise UsageError(f"must be {INSTANT}, {EMULATED} or a function, not {runner!r}", where="runner")
         from hvdsm.sandbox.emulated import EmulatedRunner
-        from hvdsm.sandbox.objects import Objects
 
         assert self.directory is not None
-        objects = Objects(self._others.handle, self.region)
-        emulated = EmulatedRunner(self.directory, self.client_environment(os.environ), objects, local, say)
+        emulated = EmulatedRunner(self.directory, self.client_environment(os.environ), self.objects(), local, say)
         return emulated.run, emulated.check_data
 
     def _own_directory(self) -> str:
@@ -136,6 +142,11 @@ class Sandbox:
             if self._temporary is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="hvdsm-sandbox-")
             return self._temporary.name
+
+    @property
+    def temporary(self) -> str:
+        """What is on disk as long as the sandbox lives."""
+        return self._own_directory()
 
     @property
     def url(self) -> str:
@@ -153,12 +164,24 @@ class Sandbox:
 
     def client_environment(self, environ: Mapping[str, str]) -> Dict[str, str]:
         """An environment with those variables, without what would lead a client elsewhere, and settings for the SageMaker SDK."""
-        path = os.path.join(self._own_directory(), "sagemaker-sdk.yaml")
-        with self._lock:
-            if not os.path.exists(path):
-                with open(path, "x", encoding="utf-8") as file:
-                    file.write(sdk_settings(f"sagemaker-{self.region}-{ACCOUNT}"))
-        return {**with_sdk_settings(without_foreign(environ), path), **self.environ()}
+        bucket = f"sagemaker-{self.region}-{ACCOUNT}"
+        return client_variables(environ, self._own_directory(), self.environ(), bucket)
+
+    def script_environment(self, environ: Mapping[str, str]) -> Dict[str, str]:
+        """An environment for unmodified scripts: as :meth:`client_environment`, with a person's profiles and a hook in Python."""
+        return script_variables(environ, self._own_directory(), self.environ(), self.region)
+
+    def warm_up(self) -> None:
+        """Import what S3 and the other services are made of while nobody waits for it.
+
+        Raises:
+            BackendUnavailable: it is not installed.
+        """
+        self._others.warm_up()
+
+    def objects(self) -> Objects:
+        """S3, past the network and its faults."""
+        return Objects(self.buckets.handle, self.region)
 
     def script(self, job_name: str, script: Script) -> None:
         """Say what will become of jobs of this name; ``*`` and ``?`` stand for other characters, the exact name goes first."""
@@ -171,6 +194,17 @@ class Sandbox:
         training = self._region(self.region).training
         with training.lock:
             return dict(training.jobs)
+
+    @property
+    def all_jobs(self) -> List[TrainingJob]:
+        """The jobs of all regions, in the order of their creation."""
+        with self._lock:
+            regions = list(self._regions.values())
+        found: List[TrainingJob] = []
+        for region in regions:
+            with region.training.lock:
+                found += region.training.jobs.values()
+        return sorted(found, key=lambda job: job.created)
 
     @property
     def logs(self) -> LogService:
@@ -297,33 +331,6 @@ class Sandbox:
             else:
                 job.thread = None
 
-    def _respond(self, request: Request) -> Optional[Answer]:
-        own = request.service in ("sagemaker", "logs") and request.is_json
-        try:
-            body = request.json() if own else None
-        except ServiceError as error:
-            return error_answer(error, request)
-        self._recorder.note(request.operation, body)
-        fault = self.faults.take(request)
-        if fault is not None and fault.delay:
-            self._ended.wait(fault.delay)
-        if fault is not None and fault.drop_connection and fault.drop_connection != AFTER:
-            return None
-        try:
-            self.faults.check_credentials(request)
-            injected = None if fault is None else fault.as_error()
-            if injected is not None:
-                raise injected
-            answer = self._carry_out(request, body)
-        except ServiceError as error:
-            answer = error_answer(error, request)
-        except HvdsmError as error:
-            answer = error_answer(ServiceError("NotImplemented", str(error), 501), request)
-        except Exception as error:
-            # A mistake of the sandbox or of moto: the client is told, and does not wait for an answer.
-            answer = error_answer(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500), request)
-        return None if fault is not None and fault.drop_connection == AFTER else answer
-
     def _carry_out(self, request: Request, body: Optional[Dict[str, Any]]) -> Answer:
         if body is not None:
             region = self._region(request.region or self.region)
@@ -331,4 +338,8 @@ class Sandbox:
                 return json_answer(region.logs.handle(request.operation, body))
             if region.training.handles(request.operation, body):
                 return json_answer(region.training.handle(request.operation, body))
-        return self._others.handle(request)
+        if request.service == CLOUDWATCH:
+            training = self._region(request.region or self.region).training
+            publish(training.all(), self._others.handle, training.region)
+        check_scope(request)
+        return self._identity.handle(request) or self.buckets.handle(request)

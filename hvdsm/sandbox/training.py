@@ -67,6 +67,11 @@ class TrainingService:
             "DeleteTags": self.delete_tags,
         }
 
+    def all(self) -> List[TrainingJob]:
+        """All jobs that there are."""
+        with self.lock:
+            return list(self.jobs.values())
+
     def handles(self, operation: str, body: Body) -> bool:
         """Whether an operation is about training jobs."""
         if operation in self.tag_operations:
