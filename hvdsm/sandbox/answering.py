@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Optional
 from hvdsm.errors import HvdsmError
 from hvdsm.sandbox.faults import AFTER, Faults
 from hvdsm.sandbox.recorder import Recorder
+from hvdsm.sandbox.streams import CLIENT
 from hvdsm.sandbox.wire import Answer, Request, ServiceError, error_answer
 
 CarryOut = Callable[[Request, Optional[Dict[str, Any]]], Answer]
@@ -37,6 +38,7 @@ class Answering:
         except ServiceError as error:
             return error_answer(error, request)
         self._recorder.note(request.operation, body)
+        CLIENT.set(request.headers.get("user-agent", ""))
         fault = self._faults.take(request)
         if fault is not None and fault.delay:
             self._ended.wait(fault.delay)

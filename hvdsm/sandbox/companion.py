@@ -138,6 +138,13 @@ def running(jobs: Sequence[Job]) -> List[Job]:
     return [job for job in jobs if job["seconds"] is None]
 
 
+def _in_one_line(reason: str) -> str:
+    """A FailureReason in short: of a traceback its last line, which has the exception."""
+    first, *others = reason.strip().splitlines()
+    begin, found, _ = first.partition("Traceback (most recent call last)")
+    return begin + others[-1].strip() if found and others else first
+
+
 def summary(jobs: Sequence[Job], output: str, *, shelf: Optional[str] = None) -> List[str]:
     """Lines that tell what has become of jobs, and where their results are."""
     if not jobs:
@@ -148,7 +155,7 @@ def summary(jobs: Sequence[Job], output: str, *, shelf: Optional[str] = None) ->
         seconds = "" if job["seconds"] is None else f" after {job['seconds']:.1f} s"
         lines.append(f"  {job['name']} {job['status']}{seconds}")
         if job["reason"]:
-            lines.append(f"    reason: {job['reason'].splitlines()[0]}")
+            lines.append(f"    reason: {_in_one_line(job['reason'])}")
         if job["results"]:
             lines.append(f"    results: {job['results']}")
         if job["model"]:

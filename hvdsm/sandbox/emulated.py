@@ -12,13 +12,14 @@ from hvdsm.backends.base import NOTE, PHASE, WARNING
 from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
 from hvdsm.backends.local.program import command_of
 from hvdsm.errors import BackendUnavailable, ConfigError, HvdsmError
-from hvdsm.model import JobOutcome
+from hvdsm.model import NONE, JobOutcome
 from hvdsm.model.outcome import KIND_HOST_LOST, KIND_TIMEOUT
 from hvdsm.model.outcome import STOPPED as OUTCOME_STOPPED
 from hvdsm.sandbox.admission import check_admission
 from hvdsm.sandbox.jobs import COMPLETED, FAILED, INTERRUPTED, MAX_RUNTIME, MAX_WAIT, STOPPED, TrainingJob
 from hvdsm.sandbox.objects import Mirror, Objects, gathered
 from hvdsm.sandbox.script import model_address
+from hvdsm.sandbox.streams import each_once, is_sdk
 from hvdsm.sandbox.tail import Tail
 
 # What a FailureReason may have.
@@ -106,7 +107,7 @@ class EmulatedRunner:
             region = job.arn.split(":")[3]
             environ = {**self._environ, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
             backend = LocalBackend(self._options(job, root), environ)
-            plan = backend.plan(_with_outcome_line(job.request))
+            plan = backend.plan(_with_outcome_line(job))
             job.results = plan.job_dir
             job.enter("Training", "Downloading the training image")
             local = backend.submit(plan, lambda text: self._progress(job, text))
@@ -122,7 +123,8 @@ class EmulatedRunner:
                     mirror.up()
 
             try:
-                with Tail(os.path.join(plan.job_dir, "logs"), job.log, up, CHECKPOINT_SECONDS):
+                emit = each_once(job.log, plan.launcher, plan.distribution == NONE) if is_sdk(job.client) else job.log
+                with Tail(os.path.join(plan.job_dir, "logs"), emit, up, CHECKPOINT_SECONDS):
                     for event in backend.events(local):
                         if event.kind in (NOTE, WARNING, PHASE):
                             self._say(f"{job.name}: {'warning: ' if event.kind == WARNING else ''}{event.text}")
@@ -271,9 +273,13 @@ class _Stop:
             self._backend.stop(self._local)
 
 
-def _with_outcome_line(request: Mapping[str, Any]) -> Dict[str, Any]:
-    """The request with a variable by which the launcher's last line tells the outcome, as it does in the cloud."""
-    return {**request, "Environment": {"HVDSM_OUTCOME_LINE": "1", **(request.get("Environment") or {})}}
+def _with_outcome_line(job: TrainingJob) -> Dict[str, Any]:
+    """The request with a variable by which the launcher's last line tells the outcome, as it does in the cloud.
+
+    The SageMaker SDKs would show the line to people.
+    """
+    told = "0" if is_sdk(job.client) else "1"
+    return {**job.request, "Environment": {"HVDSM_OUTCOME_LINE": told, **(job.request.get("Environment") or {})}}
 
 
 def _some(count: int, uri: str, where: str) -> None:

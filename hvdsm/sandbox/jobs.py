@@ -56,6 +56,7 @@ class TrainingJob:
         abandoned: set when the sandbox ends.
         interrupted: set when spot capacity is taken from the job, until its runner has seen it.
         results: directory of an emulated job's results.
+        client: User-Agent of the program that has made it.
         points: values of metrics that CloudWatch has not got yet, by name and second: their number, sum, least and most.
     """
 
@@ -85,6 +86,7 @@ class TrainingJob:
     changed: threading.Condition = field(default_factory=threading.Condition)
     thread: Optional[threading.Thread] = None
     on_line: Optional[Callable[[str, str], None]] = None
+    client: str = ""
     _on_stop: List[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from hvdsm.sandbox.description import describe, summarize
 from hvdsm.sandbox.jobs import TrainingJob
 from hvdsm.sandbox.logstore import LogStore
+from hvdsm.sandbox.streams import CLIENT
 from hvdsm.sandbox.validation import check
 from hvdsm.sandbox.wire import ServiceError
 
@@ -97,7 +98,7 @@ class TrainingService:
         self._admit(body)
         tags = {tag["Key"]: tag["Value"] for tag in body.get("Tags") or ()}
         # To the millisecond, as it is told: a client may ask for jobs before or after this one.
-        job = TrainingJob(name, arn, dict(body), round(time.time(), 3), self._store, tags)
+        job = TrainingJob(name, arn, dict(body), round(time.time(), 3), self._store, tags, client=CLIENT.get())
         with self.lock:
             if name in self.jobs:
                 raise _taken(arn)

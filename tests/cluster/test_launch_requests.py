@@ -276,13 +276,14 @@ def test_a_program_of_ones_own_needs_emulated_hosts(tmp_path: Path) -> None:
     assert "--hosts namespaces" in refused(tmp_path, "estimator-entrypoint", "--hosts", "single", code=2)
 
 
-def test_the_sdks_own_mpi_driver_is_warned_of(tmp_path: Path) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("paramiko") is not None:
-        pytest.skip("paramiko is installed: the driver would run")
-    text = refused(tmp_path, "trainer-mpi", driver=RUN_MPI)
-    assert "paramiko" in text and "hvdsm launch --instance-count" in text
+def test_the_sdks_own_mpi_driver_needs_paramiko(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    (absent / "sitecustomize.py").write_text("import sys\nsys.modules['paramiko'] = None\n")
+    done = ran(tmp_path, "trainer-mpi", env={"PYTHONPATH": str(absent)}, driver=RUN_MPI)
+    assert done.code == 78 and not (tmp_path / "out" / "trainer-mpi").exists()
+    text = json.dumps(done.outcome) + done.output.decode()
+    assert "paramiko" in text and "hvdsm.sdk.v3.MPI" in text and "hvdsm launch --instance-count" in text
 
 
 def test_dry_run_of_a_program_of_ones_own(tmp_path: Path) -> None:

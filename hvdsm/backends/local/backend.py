@@ -21,6 +21,7 @@ from hvdsm.backends.local.machine import (
     needed_paths,
     of_python,
     on_emulated_host,
+    threads_of,
 )
 from hvdsm.backends.local.meter import Found, Meter
 from hvdsm.backends.local.options import LocalOptions
@@ -305,6 +306,8 @@ def host_environments(
     if plan.mpirun:
         shared["HVDSM_MPIRUN"] = plan.mpirun if plan.single else mpirun_on_hosts(plan.mpirun)[0]
         shared = {**of_python(shared["HVDSM_MPIRUN"]), **shared}
+    if plan.gpus is None:
+        shared = {**threads_of((plan.processes or 1) * (1 if plan.single else len(plan.layout))), **shared}
     found = {}
     for index, host in enumerate(plan.layout):
         directory = stage.bases[host.name] if plan.single else "/opt/ml"

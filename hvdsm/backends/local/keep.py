@@ -24,9 +24,9 @@ def keeps_model(outcome: JobOutcome) -> bool:
 def keep_files(plan: LocalPlan, stage: Stage, outcome: JobOutcome, said: Mapping[str, str]) -> List[str]:
     """Move what is kept out of the hosts' directories and remove these.
 
-    ``model/`` is the launcher's; see :func:`keeps_model`.  ``output/`` is the launcher's ``/opt/ml/output``; what another
-    host wrote into its ``output/data`` is in ``output/algo-N/``.  ``checkpoints/`` likewise, when there are any.  Of a command of
-    the request's own, ``model/`` has what all hosts wrote, as the service brings it together.
+    ``model/`` has what all hosts wrote, as the service brings it together; see :func:`keeps_model`.  ``output/`` is the
+    launcher's ``/opt/ml/output``; what another host wrote into its ``output/data`` is in ``output/algo-N/``.  ``checkpoints/``
+    likewise, when there are any.
 
     Args:
         plan: the plan.
@@ -39,7 +39,8 @@ def keep_files(plan: LocalPlan, stage: Stage, outcome: JobOutcome, said: Mapping
     """
     clashes: List[str] = []
     output = os.path.join(plan.job_dir, "output")
-    for name in plan.hosts:
+    # The launcher's directories are moved as they are, so they come first.
+    for name in sorted(plan.hosts, key=lambda name: name != plan.launcher):
         base = stage.bases[name]
         if name == plan.launcher:
             if keeps_model(outcome):
@@ -48,7 +49,7 @@ def keep_files(plan: LocalPlan, stage: Stage, outcome: JobOutcome, said: Mapping
             _drop_empty(output, ("intermediate", "data"))
             _move(os.path.join(base, "checkpoints"), os.path.join(plan.job_dir, "checkpoints"))
         else:
-            if plan.command is not None and keeps_model(outcome):
+            if keeps_model(outcome):
                 clashes += _merge(os.path.join(base, "model"), os.path.join(plan.job_dir, "model"), name)
             if not os.path.islink(os.path.join(base, "output")):
                 _move(os.path.join(base, "output", "data"), os.path.join(output, name))

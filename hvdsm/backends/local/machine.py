@@ -95,6 +95,11 @@ def of_python(mpirun: str) -> Dict[str, str]:
     return {"OPAL_PREFIX": prefix} if os.path.exists(os.path.join(prefix, "pyvenv.cfg")) or prefix == sys.prefix else {}
 
 
+def threads_of(processes: int) -> Dict[str, str]:
+    """This machine's cores divided among processes that share them, for OpenMP: each would start a thread for every core."""
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))} if processes > 1 else {}
+
+
 def base_environment(environ: Mapping[str, str]) -> Dict[str, str]:
     """The caller's variables for the container program: without those of an outer job."""
     ours = () if "OMPI_COMM_WORLD_RANK" in environ else _KEPT

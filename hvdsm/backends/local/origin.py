@@ -70,9 +70,11 @@ def _in_channel(request: Mapping[str, Any], path: str, where: str) -> str:
 def _in_the_image(request: Mapping[str, Any]) -> ConfigError:
     algorithm = request.get("AlgorithmSpecification") or {}
     image = algorithm.get("TrainingImage") or algorithm.get("AlgorithmName") or "its image"
+    entry = algorithm.get("ContainerEntrypoint")
+    has = f"but {entry[0]}, which is the image's own," if entry else "nor a ContainerEntrypoint"
     return ConfigError(
-        f"the program of this job is in {image}, which is not run here: the request has neither a script "
-        f"(HyperParameters.{PROGRAM}, {SUBMIT_DIRECTORY}) nor a ContainerEntrypoint",
+        f"the program of this job is in {image}, which is not run here: the request has {'no' if entry else 'neither a'} script "
+        f"(HyperParameters.{PROGRAM}, {SUBMIT_DIRECTORY}) {has}".rstrip(","),
         where="AlgorithmSpecification",
         remedy="make the request with a source directory and entry point (script mode), or with a ContainerEntrypoint",
     )
