@@ -209,3 +209,41 @@ def test_an_installation_in_a_path_with_spaces(tmp_path: Path) -> None:
     done = launch(tmp_path / "out", *("--instance-count", "2"), str(script), "a b", python=[str(prefix / "bin" / "python")])
     assert done.code == 0, done.output.decode()
     assert [done.said_by(rank) for rank in (0, 1)] == [[f"{prefix} ['a b'] 2"]] * 2
+
+
+SHARES = """
+import os, sys
+host, model = os.environ["SM_CURRENT_HOST"], os.environ["SM_MODEL_DIR"]
+os.makedirs(model + "/parts")
+for name in ("parts/" + host, "same"):
+    open(os.path.join(model, name), "w").write(host)
+print("threads", os.environ["OMP_NUM_THREADS"])
+sys.exit(len(sys.argv) > 1)
+"""
+
+
+def test_the_model_is_what_all_hosts_left(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SHARES)
+    done = launch(tmp_path / "out", "--job-name", "job", "--instance-count", "2", str(script))
+    assert done.code == 0, done.output.decode()
+    model = tmp_path / "out" / "job" / "model"
+    assert sorted(str(path.relative_to(model)) for path in model.rglob("*") if path.is_file()) == [
+        "parts/algo-1",
+        "parts/algo-2",
+        "same",
+    ]
+    assert (model / "same").read_text() == "algo-1"
+    assert [text for text in done.outcome["warnings"] if "model/ of algo-2: same" in text]
+    threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    assert all(done.said_by(rank) == [f"threads {threads}"] for rank in range(2))
+
+
+def test_threads_are_the_callers_own_where_they_are_said(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SHARES)
+    done = launch(
+        tmp_path / "out", "--job-name", "job", "--instance-count", "2", "--env", "OMP_NUM_THREADS=7", str(script), "fail"
+    )
+    assert done.code == 1 and not (tmp_path / "out" / "job" / "model").exists()
+    assert done.said_by(0) in ([], ["threads 7"]) and [*done.said_by(0), *done.said_by(1)]
