@@ -1,0 +1,1 @@
+"""VPC stacks for clusters with low latency: templates, and what they must have."""
