@@ -13,7 +13,7 @@ BOOTSTRAP := $(if $(PYTHON),$(PYTHON),python3)
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-container bench-cloud faults docs clean
+.PHONY: help setup demo test test-sdk test-workloads check bench bench-container bench-cloud faults docs clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -26,6 +26,12 @@ demo: ## rehearse on 4 emulated hosts, then train with Horovod on 2 hosts x 2 pr
 
 test: setup ## run all checks and all tests (under 20 min)
 	@$(VENV_PYTHON) tools/test.py
+
+test-sdk: setup ## run scripts with the SageMaker SDKs 2 and 3 on emulated hosts (10 min, 3 more once)
+	@$(VENV_PYTHON) tools/sdk.py sdk
+
+test-workloads: setup ## train the TensorFlow and Lightning examples on emulated hosts (10 min, 1 more once)
+	@$(VENV_PYTHON) tools/sdk.py workloads
 
 check: setup ## style, types, layers, documentation, unit tests, packaging (1 min)
 	@$(VENV_PYTHON) tools/check.py

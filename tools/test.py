@@ -15,8 +15,8 @@ import environment
 import steps
 
 IN_CHECK = ("unit", "packaging")
-# The fault matrix has a target of its own: make faults.
-APART = ("faults",)
+# They have targets of their own: make faults, make test-sdk, make test-workloads.
+APART = ("faults", "sdk", "workloads")
 
 
 def main(argv: List[str]) -> int:

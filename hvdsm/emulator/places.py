@@ -71,7 +71,7 @@ class Places(NamedTuple):
     private: Tuple[str, ...]
 
 
-def hidden_places(own: Iterable[str], visible: Iterable[str], private: Iterable[str]) -> Places:
+def hidden_places(own: Sequence[str], visible: Iterable[str], private: Sequence[str]) -> Places:
     """What has to be placed so that the given paths work, where the machine's directory does not show by itself.
 
     A private directory as a whole (``/tmp``) is shown only where it is declared, and then as a private copy.
@@ -83,6 +83,8 @@ def hidden_places(own: Iterable[str], visible: Iterable[str], private: Iterable[
     """
     links: Dict[str, str] = {}
     wanted: Dict[str, str] = {}
+    # Directories of the interpreter that hosts may write in, as a program does that installs packages: all of each is theirs.
+    given = {os.path.realpath(path) for path in private} & {os.path.realpath(path) for path in own}
 
     def want(path: str, mode: str, *, declared: bool) -> None:
         trail = follow(path)
@@ -103,7 +105,7 @@ def hidden_places(own: Iterable[str], visible: Iterable[str], private: Iterable[
     for path in sorted(wanted, key=lambda path: path.count("/")):
         above = [other for other in kept if path.startswith(other + "/")]
         # Inside a read-only place nothing needs to be added; inside a private copy a read-only one stays protected.
-        if not any(wanted[other] == wanted[path] or wanted[other] == "readonly" for other in above):
+        if not any(other in given or wanted[other] in (wanted[path], "readonly") for other in above):
             kept.add(path)
     ordered = sorted(kept, key=lambda path: (path.count("/"), path))
     return Places(

@@ -14,6 +14,7 @@ import demo
 import environment
 import horovod_wheel
 import pytest
+import sdk
 import steps
 import system_packages
 from packaging_support import REPOSITORY
@@ -82,7 +83,7 @@ def test_an_interpreter_without_fitting_version_is_refused_with_the_reason() -> 
 
 
 def test_a_moved_or_unknown_environment_has_no_record(tmp_path: Path) -> None:
-    assert set(environment.recorded()) <= {"repository", "venv", "rehearsal", "torch", "all"}
+    assert set(environment.recorded()) <= {"repository", "venv", "rehearsal", "torch", "all", *sdk.RECIPES}
     assert environment.digest(["a"]) != environment.digest(["b"])
 
 
@@ -180,3 +181,23 @@ def test_good_pages_have_no_problems(tmp_path: Path, page: str) -> None:
 )
 def test_bad_pages_are_reported(tmp_path: Path, page: str, problem: str) -> None:
     assert any(problem in found for found in check_docs.problems(tree(tmp_path, page)))
+
+
+def test_environments_of_the_sdks_are_made_anew_when_their_recipe_changes() -> None:
+    assert sdk.digest("sdk2", "3.11") == sdk.digest("sdk2", "3.11") != sdk.digest("sdk2", "3.10")
+    assert sdk.digest("sdk2", "3.11") != sdk.digest("sdk3", "3.11")
+    for name, recipe in sdk.RECIPES.items():
+        with open(sdk.constraints_of(name), encoding="utf-8") as lines:
+            pinned = {line.split("==")[0] for line in lines if "==" in line and not line.startswith("#")}
+        # What is asked for by name is pinned.
+        assert {package.partition("[")[0] for package in recipe.packages} <= pinned
+    for part in sdk.PARTS.values():
+        assert set(part.needs) <= set(sdk.RECIPES) and (REPOSITORY / part.directory).is_dir()
+
+
+def test_an_environment_that_is_named_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HVDSM_SDK2_PYTHON", "HVDSM_SDK3_PYTHON"):
+        monkeypatch.delenv(name, raising=False)
+    assert sdk.to_make("sdk") == ["sdk2", "sdk3"]
+    monkeypatch.setenv("HVDSM_SDK2_PYTHON", sys.executable)
+    assert sdk.to_make("sdk") == ["sdk3"]

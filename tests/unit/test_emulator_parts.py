@@ -66,6 +66,17 @@ def test_what_is_placed_from_private_directories(tmp_path: Path) -> None:
         assert places == ((), (), ())
 
 
+def test_an_environment_that_hosts_may_write_in_is_theirs_with_all_that_the_interpreter_needs(tmp_path: Path) -> None:
+    venv, elsewhere = tmp_path / "venv", tmp_path / "elsewhere"
+    packages = venv / "lib" / "site-packages"
+    for directory in (packages, elsewhere):
+        directory.mkdir(parents=True)
+    places = hidden_places(own=[str(venv), str(packages), str(elsewhere)], visible=[], private=[str(venv)])
+    assert (places.private, places.readonly) == ((str(venv),), (str(elsewhere),))
+    # A directory that merely holds the interpreter's packages leaves them protected.
+    assert hidden_places(own=[str(packages)], visible=[], private=[str(venv)]).readonly == (str(packages),)
+
+
 def test_a_private_directory_as_a_whole() -> None:
     assert hidden_places(own=["/tmp", "/run"], visible=[], private=[]) == ((), (), ())
     assert hidden_places(own=[], visible=["/tmp"], private=[]).private == (os.path.realpath("/tmp"),)
