@@ -103,9 +103,9 @@ def hidden_places(own: Sequence[str], visible: Iterable[str], private: Sequence[
         want(path, "readonly", declared=False)
     kept: Set[str] = set()
     for path in sorted(wanted, key=lambda path: path.count("/")):
-        above = [other for other in kept if path.startswith(other + "/")]
-        # Inside a read-only place nothing needs to be added; inside a private copy a read-only one stays protected.
-        if not any(other in given or wanted[other] in (wanted[path], "readonly") for other in above):
+        above = max((other for other in kept if path.startswith(other + "/")), key=len, default=None)
+        # A private copy has to be added inside a read-only place; inside a private copy a read-only place stays protected.
+        if above is None or (wanted[path] != wanted[above] and above not in given):
             kept.add(path)
     ordered = sorted(kept, key=lambda path: (path.count("/"), path))
     return Places(

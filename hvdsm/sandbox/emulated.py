@@ -6,16 +6,19 @@ import os
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from hvdsm.backends.base import NOTE, PHASE, WARNING
 from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
+from hvdsm.backends.local.options import Gateway
 from hvdsm.backends.local.program import command_of
 from hvdsm.errors import BackendUnavailable, ConfigError, HvdsmError
 from hvdsm.model import NONE, JobOutcome
 from hvdsm.model.outcome import KIND_HOST_LOST, KIND_TIMEOUT
 from hvdsm.model.outcome import STOPPED as OUTCOME_STOPPED
 from hvdsm.sandbox.admission import check_admission
+from hvdsm.sandbox.environment import past_proxies
 from hvdsm.sandbox.jobs import COMPLETED, FAILED, INTERRUPTED, MAX_RUNTIME, MAX_WAIT, STOPPED, TrainingJob
 from hvdsm.sandbox.objects import Mirror, Objects, gathered
 from hvdsm.sandbox.script import model_address
@@ -44,6 +47,7 @@ class EmulatedRunner:
         objects: S3.
         local: fields of LocalOptions.
         say: is told of what the local back end does.
+        gateway: gives the sandbox as a job that begins now is to reach it; None: jobs do not reach it.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class EmulatedRunner:
         objects: Objects,
         local: Mapping[str, Any],
         say: Optional[Callable[[str], None]] = None,
+        gateway: Optional[Callable[[], Gateway]] = None,
     ) -> None:
         os.makedirs(directory, exist_ok=True)
         self._directory = directory
@@ -60,6 +65,7 @@ class EmulatedRunner:
         self._objects = objects
         self._local = dict(local)
         self._say = say or (lambda _text: None)
+        self._gateway = gateway
 
     def check_data(self, request: Mapping[str, Any]) -> None:
         """What the service finds out before it creates a job; see :func:`check_admission`."""
@@ -104,7 +110,7 @@ class EmulatedRunner:
         with tempfile.TemporaryDirectory(prefix="s3-", dir=self._directory) as root:
             job.enter("Downloading")
             checkpoints = self._download(job, root)
-            region = job.arn.split(":")[3]
+            region = region_of(job)
             environ = {**self._environ, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
             backend = LocalBackend(self._options(job, root), environ)
             plan = backend.plan(_with_outcome_line(job))
@@ -144,9 +150,16 @@ class EmulatedRunner:
         while os.path.lexists(os.path.join(output, job.name)):
             number += 1
             output = os.path.join(self._directory, str(number))
-        grace = None if "HVDSM_STOP_GRACE" in (job.request.get("Environment") or {}) else SERVICE_GRACE
+        asked = job.request.get("Environment") or {}
+        grace = None if "HVDSM_STOP_GRACE" in asked else SERVICE_GRACE
         options = {"output": output, "s3_root": root, "stop_grace": grace, **self._local}
         variables = {"TRAINING_JOB_ARN": job.arn, **(options.get("variables") or {})}
+        if self._gateway is not None:
+            options["gateway"] = _in_region(self._gateway(), region_of(job))
+            if any(name.lower() == "http_proxy" for name in asked):
+                # The sandbox is not behind a proxy of the job's.
+                beyond = past_proxies(asked)
+                variables = {**{name: beyond[name] for name in ("no_proxy", "NO_PROXY")}, **variables}
         return LocalOptions(**{**options, "variables": variables})
 
     def _download(self, job: TrainingJob, root: str) -> Optional[Mirror]:
@@ -251,6 +264,15 @@ def failure_reason(outcome: JobOutcome, results: str, own_command: bool = False)
             text = ""
     begin, end = "AlgorithmError: ", f", exit code: {outcome.exit_code}"
     return begin + text[: _REASON - len(begin) - len(end)] + end
+
+
+def region_of(job: TrainingJob) -> str:
+    """The region that a job is in."""
+    return job.arn.split(":")[3]
+
+
+def _in_region(gateway: Gateway, region: str) -> Gateway:
+    return replace(gateway, variables={**gateway.variables, "AWS_REGION": region, "AWS_DEFAULT_REGION": region})
 
 
 class _Stop:

@@ -130,10 +130,15 @@ class Sandbox:
             return (lambda job: play(Script(), job, self.pace)), None
         if runner != EMULATED:
             raise UsageError(f"must be {INSTANT}, {EMULATED} or a function, not {runner!r}", where="runner")
+        from hvdsm.backends.local.options import Gateway
         from hvdsm.sandbox.emulated import EmulatedRunner
 
         assert self.directory is not None
-        emulated = EmulatedRunner(self.directory, self.client_environment(os.environ), self.objects(), local, say)
+
+        def gateway() -> Gateway:
+            return Gateway(self._server.port, self.environ())
+
+        emulated = EmulatedRunner(self.directory, self.client_environment(os.environ), self.objects(), local, say, gateway)
         return emulated.run, emulated.check_data
 
     def _own_directory(self) -> str:

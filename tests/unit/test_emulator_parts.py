@@ -73,6 +73,9 @@ def test_an_environment_that_hosts_may_write_in_is_theirs_with_all_that_the_inte
         directory.mkdir(parents=True)
     places = hidden_places(own=[str(venv), str(packages), str(elsewhere)], visible=[], private=[str(venv)])
     assert (places.private, places.readonly) == ((str(venv),), (str(elsewhere),))
+    # So it is inside a directory that hosts only read: an environment in the repository that hvdsm is imported from.
+    places = hidden_places(own=[str(tmp_path), str(venv), str(packages)], visible=[], private=[str(venv)])
+    assert (places.private, places.readonly) == ((str(venv),), (str(tmp_path),))
     # A directory that merely holds the interpreter's packages leaves them protected.
     assert hidden_places(own=[str(packages)], visible=[], private=[str(venv)]).readonly == (str(packages),)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from hvdsm.backends.base import NOTE, PHASE, WARNING, Event
+from hvdsm.backends.local.gateway import Relay, client_variables, listen
 from hvdsm.backends.local.layout import decoded
 from hvdsm.backends.local.machine import (
     as_in_an_image,
@@ -118,6 +119,9 @@ class LocalBackend:
             cluster = self._cluster(plan, stage)
             hosts_up = run.seconds()
             try:
+                if plan.options.gateway is not None and not plan.single and not _isolated(plan):
+                    port = plan.options.gateway.port
+                    run.at_close(Relay(listen(cluster, plan.hosts, port), port).close)
                 environments = host_environments(plan, stage, self.environ, secrets_of)
                 run.start_programs(cluster, environments, logs, plan.command or PROGRAM, launcher=plan.launcher)
             except OSError as error:
@@ -275,6 +279,11 @@ def _alone(plan: LocalPlan) -> bool:
     return plan.command is None and plan.distribution == NONE and not plan.single
 
 
+def _isolated(plan: LocalPlan) -> bool:
+    """Whether the job is to reach nothing but its own hosts."""
+    return bool(plan.request.get("EnableNetworkIsolation"))
+
+
 def host_environments(
     plan: LocalPlan, stage: Stage, environ: Mapping[str, str], secrets_of: Optional[Mapping[str, str]] = None
 ) -> Dict[str, Dict[str, str]]:
@@ -285,6 +294,9 @@ def host_environments(
     if plan.command is not None:
         base = as_in_an_image(base)
     asked = {**(plan.request.get("Environment") or {}), **(secrets_of or {})}
+    gateway = plan.options.gateway
+    if gateway is not None:
+        base = client_variables(base, gateway, asked, isolated=_isolated(plan))
     shared = {
         **importable({**(base if plan.single else on_emulated_host(base)), **asked}),
         "TRAINING_JOB_NAME": plan.job_name,
@@ -301,7 +313,7 @@ def host_environments(
         shared["PATH"] = stage.packages.commands + os.pathsep + shared["PATH"]
     if stage.packages is not None:
         shared["HVDSM_PACKAGES"] = stage.packages.site
-    if region:
+    if region and (gateway is None or "AWS_REGION" not in asked):
         shared["AWS_REGION"] = str(region)
     if plan.mpirun:
         shared["HVDSM_MPIRUN"] = plan.mpirun if plan.single else mpirun_on_hosts(plan.mpirun)[0]

@@ -12,6 +12,19 @@ HOST_MODES = (AUTO, NAMESPACES, SINGLE)
 
 
 @dataclass(frozen=True)
+class Gateway:
+    """A service that stands for AWS, on this machine's loopback; the hosts reach it under the same address on theirs.
+
+    Attributes:
+        port: its TCP port on 127.0.0.1.
+        variables: what clients of AWS need to know of it: address, credentials, region.
+    """
+
+    port: int
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class LocalOptions:
     """What the local back end is told besides the request.
 
@@ -26,6 +39,8 @@ class LocalOptions:
             is HVDSM_STOP_GRACE of the request's Environment, else 10 (the service waits 120).
         interrupt_after: seconds of ranks running after which all hosts are taken away once, and the job is launched anew.
         variables: what the programs on the hosts get in their environment besides all else.
+        gateway: a service for what the programs on the hosts ask AWS themselves; a request with EnableNetworkIsolation is kept
+            from it.
     """
 
     output: str = "hvdsm-out"
@@ -37,3 +52,4 @@ class LocalOptions:
     stop_grace: Optional[float] = None
     interrupt_after: Optional[float] = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    gateway: Optional[Gateway] = None
