@@ -16,9 +16,12 @@ import signal
 import sys
 import threading
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping, NoReturn, Optional
+from urllib.parse import urlsplit
 
 from hvdsm.backends.base import NOTE, OUTPUT, PHASE, WARNING, Event
 from hvdsm.backends.local import LocalBackend, LocalJob, LocalOptions
+from hvdsm.backends.local.gateway import CREDENTIALS, ENDPOINT
+from hvdsm.backends.local.options import Gateway
 from hvdsm.backends.signals import stopping_signals
 from hvdsm.compose.failure import explanation, headline
 from hvdsm.emulator.gpus import machine_gpus
@@ -28,6 +31,8 @@ from hvdsm.model import JobOutcome
 LOCAL_GPU = "local_gpu"
 # Fields of LocalOptions, JSON.
 OPTIONS = "HVDSM_LOCAL_OPTIONS"
+# Where `hvdsm sandbox` is, for what it runs.
+SANDBOX = "HVDSM_SANDBOX_URL"
 RESULTS = "results"
 
 
@@ -82,6 +87,15 @@ class Output:
         self.write(f"hvdsm: {text}\n".encode("utf-8", "replace"))
 
 
+def gateway_of(environ: Mapping[str, str]) -> Optional[Gateway]:
+    """The sandbox that the script runs in, for what the job's own programs ask AWS; None elsewhere."""
+    port = urlsplit(environ.get(SANDBOX, "")).port
+    if port is None:
+        return None
+    variables = {name: environ[name] for name in (ENDPOINT, *CREDENTIALS, "AWS_REGION", "AWS_DEFAULT_REGION") if name in environ}
+    return Gateway(port, {**variables, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
+
+
 def execute(told: Mapping[str, Any], environ: Mapping[str, str], output: Output, ready: Callable[[], None]) -> JobOutcome:
     """Run a job to its end.
 
@@ -90,7 +104,8 @@ def execute(told: Mapping[str, Any], environ: Mapping[str, str], output: Output,
     """
     request = told["request"]
     instance_type = str(request["ResourceConfig"]["InstanceType"])
-    options = LocalOptions(**{**json.loads(environ.get(OPTIONS) or "{}"), "output": os.path.join(told["work"], RESULTS)})
+    given = {**json.loads(environ.get(OPTIONS) or "{}"), "gateway": gateway_of(environ)}
+    options = LocalOptions(**{**given, "output": os.path.join(told["work"], RESULTS)})
     environ = variables_for(instance_type, environ)
     if instance_type == LOCAL_GPU and not machine_gpus(environ):
         output.say("warning: local_gpu: this machine has no GPU that can be used; the job runs on the CPU")
