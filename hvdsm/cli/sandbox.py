@@ -81,8 +81,8 @@ def _run(serving: Any, argv: Tuple[str, ...], *, wait: bool) -> int:
         try:
             if not companion.is_there:
                 say("warning: the sandbox has ended before the command, and its jobs with it")
-            # Who has interrupted the command wants its jobs to end, too.
-            _see_to_jobs(companion, wait and not (ended.signals and code != 0))
+            # Who has interrupted the command wants its jobs to end, too; the SDK 3 may swallow the interrupt, and exit with 0.
+            _see_to_jobs(companion, wait and not (ended.signals and (code != 0 or ended.promptly)))
         except _Interrupted as told:
             say("ending all jobs (Ctrl-C once more: at once)")
             code = 128 + told.number

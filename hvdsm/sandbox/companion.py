@@ -140,9 +140,11 @@ def running(jobs: Sequence[Job]) -> List[Job]:
 
 def _in_one_line(reason: str) -> str:
     """A FailureReason in short: of a traceback its last line, which has the exception."""
-    first, *others = reason.strip().splitlines()
-    begin, found, _ = first.partition("Traceback (most recent call last)")
-    return begin + others[-1].strip() if found and others else first
+    text, end, code = reason.rpartition(", exit code: ")
+    lines = [line for line in (text or reason).splitlines() if line.strip()] or [""]
+    begin, found, _ = lines[0].partition("Traceback (most recent call last)")
+    shown = begin + lines[-1].strip() if found and len(lines) > 1 else lines[0]
+    return shown + end + code if text else shown
 
 
 def summary(jobs: Sequence[Job], output: str, *, shelf: Optional[str] = None) -> List[str]:
@@ -158,7 +160,7 @@ def summary(jobs: Sequence[Job], output: str, *, shelf: Optional[str] = None) ->
             lines.append(f"    reason: {_in_one_line(job['reason'])}")
         if job["results"]:
             lines.append(f"    results: {job['results']}")
-        if job["model"]:
+        if job["model"] and job["results"]:
             lines.append(f"    model: {job['model']}")
     if shelf is None and any(job["model"] for job in jobs):
         lines.append("S3 has ended with the sandbox; a model's files are in model/ of its results (--s3 DIR keeps objects)")

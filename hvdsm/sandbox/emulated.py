@@ -256,7 +256,9 @@ def failure_reason(outcome: JobOutcome, results: str, own_command: bool = False)
     if outcome.failure is not None and outcome.failure.kind == KIND_HOST_LOST:
         return "InternalServerError: We encountered an internal error. Please try again."
     text = ""
-    if not own_command or (outcome.failure is not None and outcome.failure.message):
+    failure = outcome.failure
+    # One that names a rank is of hvdsm's program, which such a command may have started.
+    if not own_command or (failure is not None and (failure.message or failure.rank is not None)):
         try:
             with open(os.path.join(results, "output", "failure"), encoding="utf-8", errors="replace") as file:
                 text = file.read(_REASON)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import FrozenSet, Mapping, Sequence
@@ -15,6 +16,8 @@ from hvdsm.errors import UsageError
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # siginfo's code of a signal that the kernel sends, as for keys of a terminal: then it goes to the whole foreground process group.
 _SI_KERNEL = 0x80
+# Seconds between a signal and an end that it has brought about.
+PROMPT = 5.0
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,12 @@ class Ended:
     Attributes:
         code: its exit code, 128 + N for signal N.
         signals: what was sent to it through this process.
+        promptly: whether it ended within a few seconds of the last of them.
     """
 
     code: int
     signals: FrozenSet[int]
+    promptly: bool = False
 
 
 def find_program(name: str, environ: Mapping[str, str]) -> str:
@@ -71,16 +76,18 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
         except OSError as error:
             remedy = f"hvdsm sandbox -- python {argv[0]}" if str(argv[0]).endswith(".py") else "check the program"
             raise UsageError(f"{argv[0]}: {error.strerror}", where="hvdsm sandbox -- COMMAND", remedy=remedy) from None
-        sent = set()
+        sent, last = set(), float("-inf")
         while child.poll() is None:
             told = signal.sigwaitinfo(awaited)
             if told.si_signo == signal.SIGCHLD:
                 continue
             sent.add(told.si_signo)
+            last = time.monotonic()
             if told.si_code != _SI_KERNEL:
                 child.send_signal(told.si_signo)
             if told.si_signo == signal.SIGQUIT:
                 child.kill()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return Ended(child.returncode if child.returncode >= 0 else 128 - child.returncode, frozenset(sent))
+    promptly = time.monotonic() - last < PROMPT
+    return Ended(child.returncode if child.returncode >= 0 else 128 - child.returncode, frozenset(sent), promptly)

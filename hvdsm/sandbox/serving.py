@@ -90,8 +90,11 @@ def lead(given: Serving) -> int:
         with answering:
             rest = (json.dumps(value) + "\n").encode()
             # Unbuffered: nothing is left to be written at the end for a leader that is gone.
-            while rest:
-                rest = rest[os.write(sys.stdout.fileno(), rest) :]
+            try:
+                while rest:
+                    rest = rest[os.write(sys.stdout.fileno(), rest) :]
+            except BrokenPipeError:
+                return
 
     def wait(sandbox: Sandbox) -> None:
         for job in sandbox.all_jobs:

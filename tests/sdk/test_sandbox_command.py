@@ -177,6 +177,33 @@ def test_a_script_of_sdk3_and_its_role_that_is_validated(person: Dict[str, str],
     assert_nothing_left(person)
 
 
+LOCAL = """
+import boto3
+from sagemaker.pytorch import PyTorch
+
+boto3.client("s3").create_bucket(Bucket="own-bucket")
+fit = PyTorch("own.py", source_dir="src", role="R", image_uri="image", instance_type="local", instance_count=2)
+fit.fit()
+print("OBJECTS", [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket="own-bucket")["Contents"]])
+_, _, bucket, key = fit.model_data.split("/", 3)
+print("MODEL", boto3.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0)
+"""
+OWN = """
+import os, boto3
+boto3.client("s3").put_object(Bucket="own-bucket", Key=os.environ["SM_CURRENT_HOST"], Body=b"x")
+open(os.environ["SM_MODEL_DIR"] + "/" + os.environ["SM_CURRENT_HOST"], "w").write("trained")
+"""
+
+
+def test_a_script_in_local_mode_whose_hosts_write_to_s3(person: Dict[str, str], sdk2: str) -> None:
+    Path(person["HOME"], "local.py").write_text(LOCAL)
+    Path(person["HOME"], "src", "own.py").write_text(OWN)
+    code, out = run({**person, "AWS_DEFAULT_REGION": "us-east-1"}, "--", sdk2, "local.py")
+    assert code == 0, out
+    assert "OBJECTS ['algo-1', 'algo-2']" in out and "MODEL True" in out
+    assert_nothing_left(person)
+
+
 def test_jobs_that_a_script_leaves_running_are_waited_for(person: Dict[str, str], sdk2: str) -> None:
     code, out = run(person, "--", sdk2, "fit2.py", "{'naps': 2}", "go")
     assert code == 0, out

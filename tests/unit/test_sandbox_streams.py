@@ -56,6 +56,11 @@ def test_who_asks(client: str, sdk: bool) -> None:
     [
         (f"AlgorithmError: {BEGIN}:\n  File 'x'\nValueError: bad, exit code: 1", "AlgorithmError: ValueError: bad, exit code: 1"),
         ("ClientError: no such key\nsee the log", "ClientError: no such key"),
+        (
+            f"AlgorithmError: {BEGIN}:\n  File 'x'\nValueError: bad\n, exit code: 1",
+            "AlgorithmError: ValueError: bad, exit code: 1",
+        ),
+        ("AlgorithmError: , exit code: 3", "AlgorithmError: , exit code: 3"),
         (f"AlgorithmError: {BEGIN}", f"AlgorithmError: {BEGIN}"),
     ],
 )

@@ -76,5 +76,6 @@ def _in_the_image(request: Mapping[str, Any]) -> ConfigError:
         f"the program of this job is in {image}, which is not run here: the request has {'no' if entry else 'neither a'} script "
         f"(HyperParameters.{PROGRAM}, {SUBMIT_DIRECTORY}) {has}".rstrip(","),
         where="AlgorithmSpecification",
-        remedy="make the request with a source directory and entry point (script mode), or with a ContainerEntrypoint",
+        remedy="make the request with a source directory and entry point (script mode)"
+        + ("" if entry else ", or with a ContainerEntrypoint"),
     )

@@ -73,7 +73,9 @@ def runner_environment(environ: Mapping[str, str], session: Mapping[str, str], p
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(here))))
     if os.path.basename(package) not in ("site-packages", "dist-packages"):
         entries.insert(0, package)
-    variables.update(session, PYTHONPATH=os.pathsep.join(entry for entry in entries if os.path.realpath(entry) != here))
+    # Neither this hook nor that of a sandbox is for the programs of the job.
+    entries = [e for e in entries if os.path.realpath(e) != here and not os.path.exists(os.path.join(e, "hvdsm_redirect.py"))]
+    variables.update(session, PYTHONPATH=os.pathsep.join(entries))
     variables.setdefault("PYTHONUNBUFFERED", "1")
     return variables
 
