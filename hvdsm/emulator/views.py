@@ -173,4 +173,7 @@ def _copy_owner(source: str, target: str) -> None:
         os.chown(target, status.st_uid, status.st_gid)
     except OSError:  # an owner that is not of this user namespace: it stays the host's root
         pass
-    os.chmod(target, stat.S_IMODE(status.st_mode))
+    mode = stat.S_IMODE(status.st_mode)
+    # Inside a read-only place it is the same directory, and nothing can be changed.
+    if stat.S_IMODE(os.stat(target).st_mode) != mode:
+        os.chmod(target, mode)

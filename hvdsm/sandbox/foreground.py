@@ -9,8 +9,9 @@ import subprocess
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import FrozenSet, Mapping, Sequence
+from typing import FrozenSet, Iterable, Mapping, Sequence
 
+from hvdsm.emulator import syscalls
 from hvdsm.errors import UsageError
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -52,6 +53,12 @@ def find_program(name: str, environ: Mapping[str, str]) -> str:
     raise UsageError(f"{name}: command not found", where="hvdsm sandbox -- COMMAND", remedy=remedy)
 
 
+def _begin(mask: Iterable[int]) -> None:
+    """In the child: signals as they were; and SIGTERM if this program is killed, since the sandbox is gone then."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    syscalls.die_with_parent(signal.SIGTERM)
+
+
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
     """Run a command until it ends; its standard streams, terminal and process group are those of this process.
 
@@ -71,8 +78,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
     try:
         try:
             # Only this thread is here, so that the function is safe between fork and exec.
-            unblock = partial(signal.pthread_sigmask, signal.SIG_SETMASK, before)
-            child = subprocess.Popen(list(argv), env=dict(environ), preexec_fn=unblock)
+            child = subprocess.Popen(list(argv), env=dict(environ), preexec_fn=partial(_begin, before))
         except OSError as error:
             remedy = f"hvdsm sandbox -- python {argv[0]}" if str(argv[0]).endswith(".py") else "check the program"
             raise UsageError(f"{argv[0]}: {error.strerror}", where="hvdsm sandbox -- COMMAND", remedy=remedy) from None

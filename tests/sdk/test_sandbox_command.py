@@ -242,9 +242,12 @@ def test_sigterm_ends_script_and_job(person: Dict[str, str], sdk2: str) -> None:
     assert_nothing_left(person)
 
 
-def test_a_command_that_is_killed_leaves_nothing_running(person: Dict[str, str], sdk2: str) -> None:
-    with command(person, "--", sdk2, "fit2.py", "{'naps': 600}", "go") as process:
-        read_until(process, "waiting for what the command has left running")
+@pytest.mark.parametrize(
+    ("mode", "said"), [("go", "waiting for what the command has left running"), ("sleep", "SLEEPS")], ids=["after", "during"]
+)
+def test_a_command_that_is_killed_leaves_nothing_running(person: Dict[str, str], sdk2: str, mode: str, said: str) -> None:
+    with command(person, "--", sdk2, "fit2.py", "{'naps': 600}", mode) as process:
+        read_until(process, said)
         process.kill()
         # The sandbox has the other end of this pipe until it ends.
         assert process.stdout is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Dict
 
@@ -126,3 +128,25 @@ def test_a_summary() -> None:
     ]
     assert summary([done, failed], "/o")[-1].startswith("S3 has ended with the sandbox")
     assert summary([done], "/o", shelf="s3")[-1] == "    model: s3://b/m"
+
+
+RUNS = """
+import os, sys
+from hvdsm.sandbox.foreground import run
+ended = run(["sh", "-c", sys.argv[1]], os.environ)
+print(ended.code, sorted(ended.signals), ended.promptly)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("trap 'exit 0' INT; kill -INT $PPID; while :; do sleep 0.05; done", "0 [2] True"),
+        ("trap 'exit 3' TERM; kill -TERM $PPID; while :; do sleep 0.05; done", "3 [15] True"),
+        ("exit 4", "4 [] False"),
+        ("kill -KILL $$", "137 [] False"),
+    ],
+)
+def test_an_end_that_a_signal_has_brought_about(script: str, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", RUNS, script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == said

@@ -21,7 +21,8 @@ class RewrittenOptionWarning(UserWarning):
 def check_options(text: Any, where: str, *, counted: bool, stacklevel: int = 2) -> str:
     """The options as every mpirun takes them.
 
-    ``--NCCL_DEBUG=INFO`` stands in older guides; mpirun ends with "unknown option" there, so it becomes ``-x NCCL_DEBUG=INFO``.
+    ``--NCCL_DEBUG=INFO`` stands in older guides; AWS's training toolkit reads it, mpirun does not know it.  It becomes
+    ``-x NCCL_DEBUG=INFO``, which both understand.
     All other text stays as it is.
 
     Args:
