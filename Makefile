@@ -27,7 +27,7 @@ demo: ## rehearse on 4 emulated hosts, then train with Horovod on 2 hosts x 2 pr
 test: setup ## run all checks and all tests (under 20 min)
 	@$(VENV_PYTHON) tools/test.py
 
-test-sdk: setup ## run scripts with the SageMaker SDKs 2 and 3 on emulated hosts (10 min, 3 more once)
+test-sdk: setup ## run scripts with the SageMaker SDKs 2 and 3 on emulated hosts (15 min, 4 more once)
 	@$(VENV_PYTHON) tools/sdk.py sdk
 
 test-workloads: setup ## train the TensorFlow and Lightning examples on emulated hosts (10 min, 1 more once)

@@ -63,7 +63,7 @@ class Part:
 
 
 PARTS: Dict[str, Part] = {
-    "sdk": Part("tests/sdk", ("sdk2", "sdk3"), "scripts with both SDKs, trained on emulated hosts: about 10 min"),
+    "sdk": Part("tests/sdk", ("sdk2", "sdk3"), "scripts with both SDKs, trained on emulated hosts: about 15 min"),
     "workloads": Part("tests/workloads", ("sdk2",), "the examples that train TensorFlow and Lightning: about 10 min"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +141,17 @@ def test_hosts_without_a_launcher_find_each_other(tmp_path: Path, digits: Path, 
     assert run.places == PLACES
     assert len(set(run.digests.values())) == 1 and len(run.digests) == 4
     assert [path.name for path in (tmp_path / "plain" / "model").iterdir()] == ["model.pt"]
+
+
+def test_the_commands_of_the_readme(tmp_path: Path, digits: Path, emulated_hosts: None) -> None:
+    text = (EXAMPLE / "README.md").read_text().replace("\\\n", " ")
+    commands = [line for line in re.findall(r"^hvdsm launch .*$", text, re.MULTILINE) if "--backend sagemaker" not in line]
+    assert commands
+    (tmp_path / ".cache").symlink_to(digits)
+    (tmp_path / "examples").symlink_to(EXAMPLE.parent)
+    for command in commands:
+        words = [sys.executable, "-m", "hvdsm", *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        ran = Ran(done.returncode, done.stdout)
+        assert ran.code == 0, ran.output
+        assert ran.accuracy >= LEAST

@@ -138,7 +138,7 @@ for name, (estimator, inputs) in cases.items():
 
 
 def finish(name):
-    """Wait for a job; how it has ended, and the first host's log."""
+    """Wait for a job; how it has ended, and its log."""
     estimator, error = cases[name][0], None
     try:
         estimator.latest_training_job.wait(logs=False)
@@ -147,12 +147,13 @@ def finish(name):
     told = estimator.latest_training_job.describe()
     logs = boto3.client("logs")
     group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
-    stream = logs.describe_log_streams(logStreamNamePrefix="option-%s/" % name, **group)["logStreams"][0]["logStreamName"]
+    streams = logs.describe_log_streams(logStreamNamePrefix="option-%s/" % name, **group)["logStreams"]
+    pages = [logs.get_log_events(logStreamName=s["logStreamName"], startFromHead=True, **group)["events"] for s in streams]
     return {
         "error": error,
         "status": [told["TrainingJobStatus"], told["SecondaryStatus"]],
         "model": told["ModelArtifacts"]["S3ModelArtifacts"],
-        "lines": [event["message"] for event in logs.get_log_events(logStreamName=stream, startFromHead=True, **group)["events"]],
+        "lines": [event["message"] for page in pages for event in page],
         "request": {
             key: told.get(key) for key in ("VpcConfig", "CheckpointConfig", "StoppingCondition", "EnableManagedSpotTraining")
         },
