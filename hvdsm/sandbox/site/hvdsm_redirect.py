@@ -127,9 +127,16 @@ def _hear(module: Any) -> None:
     importlib.import_module("hvdsm_heard").change(module)
 
 
+def _hurry(module: Any) -> None:
+    """``sagemaker.session`` of the SDK 2: the end of a job is seen within a second."""
+    if os.environ.get(VARIABLE):
+        importlib.import_module("hvdsm_hurry").change(module)
+
+
 _CHANGES: Dict[str, Callable[[Any], None]] = {
     "botocore.session": _sessions,
     "sagemaker.telemetry.telemetry_logging": _silence,
     "sagemaker.core.telemetry.telemetry_logging": _silence,
     "sagemaker.core.resources": _hear,
+    "sagemaker.session": _hurry,
 }
