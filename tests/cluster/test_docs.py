@@ -9,19 +9,14 @@ from pathlib import Path
 from typing import Iterator, List, Tuple
 
 import pytest
+from doc_pages import ELSEWHERE, here
 from launching import ROOT, as_activated
 
 pytestmark = pytest.mark.cluster
 
-DOCUMENTS = [Path(ROOT) / "README.md", *sorted(Path(ROOT).glob("docs/*.md")), *sorted(Path(ROOT).glob("examples/*/README.md"))]
-# Pages whose commands need what these tests do not have, and the tests that run them: a SageMaker service, files of the page.
-ELSEWHERE = {
-    "cloud.md": "tests/aws/test_docs_cloud.py",
-    "jobs.md": "tests/aws/test_jobs_replay.py",
-    "configuration.md": "tests/unit/test_settings_docs.py",
-    "lightning_cifar/README.md": "tests/workloads/test_lightning_hosts.py",
-}
-DOCUMENTS = [it for it in DOCUMENTS if not {it.name, f"{it.parent.name}/{it.name}"} & set(ELSEWHERE)]
+DOCUMENTS = here(
+    ROOT, [Path(ROOT) / "README.md", *sorted(Path(ROOT).glob("docs/*.md")), *sorted(Path(ROOT).glob("examples/*/README.md"))]
+)
 SCRIPT = """
 import sys
 from mpi4py import MPI
@@ -54,3 +49,8 @@ def test_a_command_of_the_documentation(tmp_path: Path, where: str, words: List[
 
 def test_the_documentation_shows_commands() -> None:
     assert len(list(commands())) >= 6
+
+
+def test_pages_that_are_run_elsewhere_are_there_and_so_are_their_tests() -> None:
+    absent = [name for pair in ELSEWHERE.items() for name in pair if not (Path(ROOT) / name).is_file()]
+    assert absent == []

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Iterator, Tuple
 
 import pytest
+from doc_pages import here
 from launching import ROOT, as_activated
 
 pytestmark = pytest.mark.cluster
 
-DOCUMENTS = [
-    *sorted(Path(ROOT).glob("*.md")),
-    *sorted(Path(ROOT).glob("docs/*.md")),
-    *sorted(Path(ROOT).glob("examples/*/README.md")),
-]
-# See ELSEWHERE in test_docs.py.
-DOCUMENTS = [document for document in DOCUMENTS if document.name not in ("cloud.md", "jobs.md", "configuration.md")]
+DOCUMENTS = here(
+    ROOT,
+    [
+        *sorted(Path(ROOT).glob("*.md")),
+        *sorted(Path(ROOT).glob("docs/*.md")),
+        *sorted(Path(ROOT).glob("examples/*/README.md")),
+    ],
+)
 RUN_BY_TEST_DOCS = r"hvdsm (launch|cluster|bundle)\b"
 # Commands that are not run as they stand, and why.
 NOT_RUN = {
