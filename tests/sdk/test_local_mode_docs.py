@@ -46,8 +46,7 @@ def models(archive: Path) -> List[str]:
 def test_the_block_of_sdk_2(sdk2: str, shared_sandbox: Sandbox, tmp_path: Path) -> None:
     output = run_block(sdk2, "sdk2", shared_sandbox, tmp_path)
     assert f"file://{tmp_path}/out/model.tar.gz\n" in output and "algo-1  | hvdsm: 2 of 2 hosts joined (" in output
-    # The model is that of the first host, as everywhere.
-    assert models(tmp_path / "out" / "model.tar.gz") == ["algo-1-0", "algo-1-1"]
+    assert models(tmp_path / "out" / "model.tar.gz") == ["algo-1-0", "algo-1-1", "algo-2-2", "algo-2-3"]
 
 
 def test_the_block_of_sdk_3(sdk3: str, shared_sandbox: Sandbox, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ before ``AWS_ENDPOINT_URL``; so do scripts that name an address of a service.  A
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -122,15 +122,28 @@ def _say_once(text: str) -> None:
         print(f"hvdsm: sandbox: {text}", file=sys.stderr, flush=True)
 
 
+def _sibling(name: str) -> Any:
+    """A module beside this one, whether or not their directory is on ``sys.path``: in a notebook it need not be."""
+    if name not in sys.modules:
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
 def _hear(module: Any) -> None:
     """``sagemaker.core.resources``: what it says of jobs is seen."""
-    importlib.import_module("hvdsm_heard").change(module)
+    _sibling("hvdsm_heard").change(module)
 
 
 def _hurry(module: Any) -> None:
     """``sagemaker.session`` of the SDK 2: the end of a job is seen within a second."""
     if os.environ.get(VARIABLE):
-        importlib.import_module("hvdsm_hurry").change(module)
+        _sibling("hvdsm_hurry").change(module)
 
 
 _CHANGES: Dict[str, Callable[[Any], None]] = {
