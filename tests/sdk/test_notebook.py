@@ -128,3 +128,21 @@ def test_the_extension_in_a_sandbox_says_that_there_is_one(person: Dict[str, str
     hvdsm = [sys.executable, "-m", "hvdsm", "sandbox", "--"]
     (said, _) = execute(person, sdk2, notebook, *hvdsm)
     assert re.search(r"hvdsm: sandbox: this kernel is in the sandbox at http://127.0.0.1:\d+ already\n", said)
+
+
+FIT3 = """from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import Compute, SourceCode
+from hvdsm.sdk.v3 import MPI
+trainer = ModelTrainer(training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1",
+    source_code=SourceCode(source_dir="src", entry_script="train.py"), distributed=MPI(process_count_per_node=1),
+    compute=Compute(instance_type="ml.c5.xlarge", instance_count=2))
+trainer.train()
+print("STATUS", trainer._latest_training_job.training_job_status)"""
+
+
+def test_a_notebook_of_sdk3_that_loads_the_extension(person: Dict[str, str], sdk3: str) -> None:
+    notebook = write(person, ["%load_ext hvdsm.notebook", FIT3])
+    said = execute({**person, "HVDSM_PYTHON": sys.executable, "AWS_DEFAULT_REGION": "us-east-1"}, sdk3, notebook)
+    assert "STATUS Completed" in said[1]
+    # The SDK shows lines by rich, as pieces of HTML and text.
+    assert all(f"rank {rank} trains" in notebook.read_text() for rank in range(2))

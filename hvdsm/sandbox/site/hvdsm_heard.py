@@ -49,6 +49,9 @@ class _Unheard(logging.Handler):
         if _heard(self._logger):
             return
         try:
-            print(self.format(record), file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
+            stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+            # In one piece: rich, which stands before the stream while the SDK waits, recurses in a notebook over a line begun.
+            stream.write(self.format(record) + "\n")
+            stream.flush()
         except Exception:
             self.handleError(record)
