@@ -11,12 +11,15 @@ CLIENT: ContextVar[str] = ContextVar("hvdsm-sandbox-client", default="")
 # A line of a rank, as hvdsm's program tags it.
 _TAGGED = re.compile(r"\[\d+,([^\],\s]+)\]~? ")
 
+# The second is what the resource classes of the SDK 3 call themselves.
+_SDKS = ("sagemaker-python-sdk", "sagemakercore")
+
 Emit = Callable[[str, List[str]], None]
 
 
 def is_sdk(client: str) -> bool:
     """Whether the SageMaker SDK, 2 or 3, has sent a request with such a User-Agent."""
-    return "sagemaker-python-sdk" in client.lower()
+    return any(name in client.lower() for name in _SDKS)
 
 
 def each_once(emit: Emit, launcher: str, alone: bool) -> Emit:

@@ -43,6 +43,7 @@ def test_nothing_is_emitted_for_nothing() -> None:
     ("client", "sdk"),
     [
         ("Boto3/1.44.5 md/Botocore#1.44.5 AWS-SageMaker-Python-SDK/2.257.7 Python/3.11.7", True),
+        ("Boto3/1.44.5 md/Botocore#1.44.5 lib/AWS-SageMakerCore#2.27.0", True),
         ("Boto3/1.44.5 hvdsm/0.1.0", False),
         ("", False),
     ],
