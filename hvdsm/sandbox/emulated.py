@@ -129,7 +129,9 @@ class EmulatedRunner:
                     mirror.up()
 
             try:
-                emit = each_once(job.log, plan.launcher, plan.distribution == NONE) if is_sdk(job.client) else job.log
+                # A command with ranks of its own, such as hvdsm.sdk.v3's, has a distribution that the request does not show.
+                alone = plan.command is None and plan.distribution == NONE
+                emit = each_once(job.log, plan.launcher, alone) if is_sdk(job.client) else job.log
                 with Tail(os.path.join(plan.job_dir, "logs"), emit, up, CHECKPOINT_SECONDS):
                     for event in backend.events(local):
                         if event.kind in (NOTE, WARNING, PHASE):
