@@ -244,7 +244,7 @@ def waiting(person: Dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     program = """
 import os, signal, sys
 def told(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, (signal.Signals(number).name + chr(10)).encode())
     sys.exit(3) if number == signal.SIGTERM else None
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, told)

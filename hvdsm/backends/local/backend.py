@@ -146,9 +146,11 @@ class LocalBackend:
         definitions = (plan.request.get("AlgorithmSpecification") or {}).get("MetricDefinitions")
         if not definitions:
             return None
-        names = (plan.launcher,) if plan.command is None else plan.hosts
+        # A host that waits for no other may say, and end, something before the launcher hears of it.
+        alone = _alone(plan)
+        names = plan.hosts if alone or plan.command is not None else (plan.launcher,)
         paths = [os.path.join(logs, f"{name}.log") for name in names]
-        return Meter(definitions, paths, importable(base_environment(self.environ)))
+        return Meter(definitions, paths, importable(base_environment(self.environ)), own=alone)
 
     def _cluster(self, plan: LocalPlan, stage: Stage) -> Union[EmulatedCluster, SingleMachine]:
         if plan.single:

@@ -29,6 +29,8 @@ PATIENCE = 0.5
 FINISH = 20.0
 _MODULE = "hvdsm.backends.local.meter"
 _PIECE = 1 << 20
+# A line of a rank, as hvdsm's program tags it.
+_TAGGED = re.compile(rb"\[\d+,([^\],\s]+)\]~? ")
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,12 @@ class Meter:
         definitions: MetricDefinitions of the request; checked before.
         logs: paths of the logs to read.
         environ: variables by which this hvdsm can be imported.
+        own: of each ``HOST.log`` only what no rank of another host has said: that is in the other's.
     """
 
-    def __init__(self, definitions: Sequence[Mapping[str, Any]], logs: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, definitions: Sequence[Mapping[str, Any]], logs: Sequence[str], environ: Mapping[str, str], own: bool = False
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", _MODULE],
             env=dict(environ),
@@ -65,7 +70,9 @@ class Meter:
             start_new_session=True,
         )
         assert self._process.stdin is not None
-        first = json.dumps({"definitions": [dict(entry) for entry in definitions], "logs": list(logs)}).encode() + b"\n"
+        first = (
+            json.dumps({"definitions": [dict(entry) for entry in definitions], "logs": list(logs), "own": own}).encode() + b"\n"
+        )
         self._input = self._process.stdin.fileno()
         try:
             self._process.stdin.write(first)
@@ -118,7 +125,7 @@ def main() -> int:
     told = json.loads(first)
     signal.signal(signal.SIGVTALRM, _Alarm.ring)
     metrics = compile_metrics(told["definitions"], _Alarm.search)
-    logs = [Log(path) for path in told["logs"]]
+    logs = [Log(path, os.path.basename(path)[: -len(".log")] if told["own"] else "") for path in told["logs"]]
     last = False
     while not last:
         select.select([source], [], [])
@@ -132,10 +139,11 @@ def main() -> int:
 
 
 class Log:
-    """A log that grows."""
+    """A log that grows; of that of a host only what is its own."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, host: str = "") -> None:
         self._path = path
+        self._host = host.encode()
         self._file: Optional[BinaryIO] = None
         self._rest = b""
 
@@ -152,15 +160,20 @@ class Log:
                 return
             *lines, rest = (self._rest + data).split(b"\n")
             for line in lines:
-                metrics.feed(line)
+                self._feed(line, metrics)
             # Of a line without an end only what is searched is kept.
             self._rest = rest[: MAX_LINE + 1]
 
     def end(self, metrics: Metrics) -> None:
         """Feed a last line without an end."""
         if self._rest:
-            metrics.feed(self._rest)
+            self._feed(self._rest, metrics)
             self._rest = b""
+
+    def _feed(self, line: bytes, metrics: Metrics) -> None:
+        tagged = _TAGGED.match(line) if self._host else None
+        if tagged is None or tagged[1] == self._host:
+            metrics.feed(line)
 
 
 class _Alarm:
