@@ -8,12 +8,23 @@ import time
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Optional, TypeVar
 
-from hvdsm.aws.reasons import BROKEN, MISSING, answered, code_of, is_denied, is_throttling, message_of, status_of, unanswered
+from hvdsm.aws.reasons import (
+    BROKEN,
+    MISSING,
+    answered,
+    code_of,
+    is_capacity,
+    is_denied,
+    is_throttling,
+    message_of,
+    status_of,
+    unanswered,
+)
 from hvdsm.errors import CloudRefused, CloudUnavailable, HvdsmError
 
 __all__ = [
-    "MISSING", "AwsRefused", "AwsUnavailable", "code_of", "is_denied", "is_passing", "is_throttling", "message_of", "patiently",
-    "status_of", "translate", "translated",
+    "MISSING", "AwsRefused", "AwsUnavailable", "code_of", "is_capacity", "is_denied", "is_passing", "is_throttling",
+    "message_of", "patiently", "status_of", "translate", "translated",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -68,10 +79,11 @@ def translated(doing: str, where: Optional[str] = None) -> Iterator[None]:
 def translate(error: BaseException, doing: str, where: Optional[str] = None) -> Optional[HvdsmError]:
     """Hvdsm's error for one of botocore's; None for any other."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
         code, reason = code_of(error), answered(error)
-    elif isinstance(error, BotoCoreError):
+    elif isinstance(error, (BotoCoreError, ResponseParserError)):
         code, reason = type(error).__name__, unanswered(error)
     else:
         return _of_transfer(error, doing, where)
@@ -105,10 +117,12 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, HvdsmError):
         return False
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
-        return is_throttling(error) or code_of(error) in BROKEN or status_of(error) >= 500
-    return isinstance(error, BotoCoreError) and unanswered(error).passing
+        # Capacity comes back in its own time, and another zone may have it now.
+        return not is_capacity(error) and (is_throttling(error) or code_of(error) in BROKEN or status_of(error) >= 500)
+    return isinstance(error, (BotoCoreError, ResponseParserError)) and unanswered(error).passing
 
 
 def patiently(

@@ -56,6 +56,7 @@ class Follower:
         clock: gives seconds.
         wait: waits so many seconds.
         jitter: a random number from 0 to 1.
+        group: the group of logs; that of training jobs by default.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Follower:
         clock: Callable[[], float] = time.monotonic,
         wait: Optional[Callable[[float], Any]] = None,
         jitter: Callable[[], float] = random.random,
+        group: str = GROUP,
     ) -> None:
         self._aws = aws
+        self._group = group
         self._job = job_name
         self._hosts = None if hosts is None else frozenset(hosts)
         self._since = since
@@ -203,7 +206,7 @@ class Follower:
     def _search(self) -> None:
         """Find the job's streams, all pages of them."""
         began = self._clock()
-        asked: Dict[str, Any] = {"logGroupName": GROUP, "logStreamNamePrefix": f"{self._job}/", "limit": 50}
+        asked: Dict[str, Any] = {"logGroupName": self._group, "logStreamNamePrefix": f"{self._job}/", "limit": 50}
         known = len(self._found)
         while True:
             try:
@@ -257,7 +260,7 @@ class Follower:
 
     def _page(self, stream: Stream) -> Optional[Mapping[str, Any]]:
         """The next page; None when there is no such stream (any more)."""
-        asked: Dict[str, Any] = {"logGroupName": GROUP, "logStreamName": stream.name, "startFromHead": True}
+        asked: Dict[str, Any] = {"logGroupName": self._group, "logStreamName": stream.name, "startFromHead": True}
         if self._since is not None:
             asked["startTime"] = int(self._since * 1000)
         if stream.token is not None:

@@ -78,20 +78,32 @@ def message_of(error: BaseException) -> str:
     if isinstance(response, Mapping):
         text = str((response.get("Error") or {}).get("Message") or "").strip()
         if text.startswith("<"):
-            # A page for people, of a proxy or a load balancer.
-            text = re.sub(r"<[^>]*>", " ", text)
+            # A page for people, of a proxy or a load balancer: its title says enough.
+            title = re.search(r"<title>([^<]*)", text, re.IGNORECASE)
+            text = title[1] if title else re.sub(r"<[^>]*>", " ", text)
         return " ".join(text.split())[:_LONGEST]
     return str(error)
 
 
 def is_throttling(error: BaseException) -> bool:
     """Whether AWS asks for fewer requests."""
-    return code_of(error) in THROTTLED or status_of(error) == 429
+    return (code_of(error) in THROTTLED and not _is_stack_quota(error)) or status_of(error) == 429
+
+
+def _is_stack_quota(error: BaseException) -> bool:
+    """Whether CloudFormation has no room for another stack; other services mean throttling by the same code."""
+    making = getattr(error, "operation_name", "") in ("CreateChangeSet", "CreateStack", "UpdateStack")
+    return making and code_of(error) in ("LimitExceededException", "LimitExceeded")
 
 
 def is_denied(error: BaseException) -> bool:
     """Whether a permission is missing."""
     return code_of(error) in _DENIED
+
+
+def is_capacity(error: BaseException) -> bool:
+    """Whether AWS has no instances for this now."""
+    return code_of(error) in _CAPACITY
 
 
 def answered(error: Any) -> Reason:
@@ -115,6 +127,15 @@ def answered(error: Any) -> Reason:
         return _denied(message, told, operation)
     if code in _QUOTA or (code == "LimitExceeded" and "service limit" in message):
         return _quota(message, told)
+    if _is_stack_quota(error):
+        return Reason(
+            f"a quota of CloudFormation is used up ({told})",
+            "delete stacks that nobody needs (aws cloudformation list-stacks), or raise the quota 'Stack count': AWS console, "
+            "Service Quotas, AWS CloudFormation",
+            available=False,
+        )
+    if code == "InsufficientCapabilitiesException":
+        return Reason(f"the template makes roles ({told})", "hvdsm vpc deploy allows it where it must", available=False)
     if code in _CAPACITY:
         return Reason(
             f"AWS has no capacity for this now ({told})", "try later, another --instance-type, or subnets in other zones"
@@ -181,12 +202,25 @@ def _quota(message: str, told: str) -> Reason:
     )
 
 
+def _of_page(text: str) -> str:
+    """What botocore says of an answer that it cannot read, without the page that it quotes but for its title."""
+    title = re.search(r"<title>(.*?)(?:<|\\n|$)", text, re.IGNORECASE)
+    said = title[1] if title and title[1].strip() else text.partition("Further retries may succeed")[0]
+    return " ".join(said.split()).rstrip(".")[:200]
+
+
 def unanswered(error: Any) -> Reason:
     """What kept AWS from being asked, or its answer from coming."""
     from botocore import exceptions as known
 
     name = type(error).__name__
     words = getattr(error, "kwargs", {})
+    if name == "ResponseParserError":
+        return Reason(
+            f"what was answered is no answer of AWS: {_of_page(str(error))}",
+            "something else answers in its place: check HTTPS_PROXY and AWS_ENDPOINT_URL; a fault of AWS itself passes",
+            passing=True,
+        )
     address = str(words.get("endpoint_url") or words.get("proxy_url") or "") or None
     if isinstance(error, known.NoCredentialsError):
         return Reason(

@@ -21,6 +21,8 @@ READ_TIMEOUT = 30.0
 CONNECTIONS = 16
 # Requests in all, the first included; botocore waits up to 1, 2, 4, … seconds between them, at random.
 ATTEMPTS = 4
+INVENTED = "hvdsm-sandbox-invented"
+"""Key of a tag of roles that a sandbox has made because somebody named them: of such a role it knows no path."""
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 
 
@@ -105,6 +107,14 @@ class Aws:
             try:
                 return session.create_client(service, region_name=region, config=Config(**config), **options)
             except ValueError as error:
+                if "endpoint" not in str(error).lower():
+                    # Credentials are fetched here, too: what a credential_process says may be no JSON.
+                    what = f"the AWS credentials cannot be read: {type(error).__name__}: {error}"
+                    raise ConfigError(
+                        what,
+                        where=f"profile {self.profile or 'default'}",
+                        remedy="aws sts get-caller-identity, to see the same by itself",
+                    ) from error
                 raise ConfigError(
                     str(error), where="AWS_ENDPOINT_URL, or endpoint_url of the profile", remedy="write it as https://HOST[:PORT]"
                 ) from error
@@ -229,7 +239,7 @@ def _new_session(profile: Optional[str], environ: Mapping[str, str]) -> Any:
             remedy=_other_profiles(session, str(named)),
         ) from None
     except BotoCoreError as error:
-        raise ConfigError(f"the AWS configuration cannot be read: {error}", remedy="correct the file ~/.aws/config") from None
+        raise ConfigError(f"the AWS configuration cannot be read: {error}", remedy="correct that file") from None
     return session
 
 

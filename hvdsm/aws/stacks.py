@@ -8,7 +8,7 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from hvdsm.aws.failures import code_of, message_of, translated
-from hvdsm.aws.session import Aws, console
+from hvdsm.aws.session import Aws
 from hvdsm.errors import ConfigError
 
 # States of a stack whose outputs are those of resources that are there.
@@ -34,7 +34,7 @@ def outputs(aws: Aws, stack: str) -> Dict[str, str]:
                 raise ConfigError(
                     f"there is no stack of this name in {aws.region}",
                     where=f"stack {stack}",
-                    remedy="aws cloudformation list-stacks, or name its region: --region",
+                    remedy=f"hvdsm vpc deploy {stack} makes one; aws cloudformation list-stacks; or name its region: --region",
                 ) from error
             raise
     if not found:
@@ -44,9 +44,19 @@ def outputs(aws: Aws, stack: str) -> Dict[str, str]:
         raise ConfigError(
             f"its state is {status}: its resources need not be there",
             where=f"stack {stack} in {aws.region}",
-            remedy=f"wait until it is complete, or look why it is not: {console(aws.region)}/cloudformation",
+            remedy=_remedy(stack, status, aws.region),
         )
     return {str(entry["OutputKey"]): str(entry["OutputValue"]) for entry in found[0].get("Outputs") or ()}
+
+
+def _remedy(stack: str, status: str, region: str) -> str:
+    """What to do about a stack in such a state, whoever made it."""
+    more = f"hvdsm vpc status {stack} --region {region}"
+    if status.startswith("DELETE_"):
+        return f"name another stack, or make it anew once it is gone; what is with it: {more}"
+    if status.endswith("_IN_PROGRESS"):
+        return f"wait until it is complete, and run it again; how far it is: {more}"
+    return f"it stays so until it is put right or made anew; why it is so: {more}"
 
 
 def vpc_config(found: Mapping[str, str], stack: str, *, encrypted: bool = False) -> Dict[str, List[str]]:
@@ -78,6 +88,16 @@ def vpc_config(found: Mapping[str, str], stack: str, *, encrypted: bool = False)
                 remedy=f"give it an output {names[0]}{f' (it has {near})' if near else ''}, or use --subnet and --security-group",
             )
     return {"SecurityGroupIds": groups, "Subnets": subnets}
+
+
+def all_subnets(found: Mapping[str, str], stack: str) -> List[str]:
+    """Every subnet that a stack's outputs name, one for each zone: those of an output ``VpcConfig`` first.
+
+    Raises:
+        ConfigError: the output ``VpcConfig`` is none.
+    """
+    config = _whole_config(found, stack)
+    return list(dict.fromkeys([*(config["Subnets"] if config is not None else ()), *_subnets(found)]))
 
 
 def _whole_config(found: Mapping[str, str], stack: str) -> Optional[Dict[str, List[str]]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hvdsm.emulator.gpus import divide_gpus
     from hvdsm.emulator.process import HostProcess
     from hvdsm.emulator.spec import ClusterSpec, Mount
+    from hvdsm.model.slow import SlowHost
 
 __all__ = [
     "Availability",
@@ -27,6 +28,7 @@ __all__ = [
     "EmulatedCluster",
     "HostProcess",
     "Mount",
+    "SlowHost",
     "divide_gpus",
     "probe",
     "run_command",
@@ -38,6 +40,7 @@ _HOME = {
     "EmulatedCluster": "cluster",
     "HostProcess": "process",
     "Mount": "spec",
+    "SlowHost": "spec",
     "divide_gpus": "gpus",
     "probe": "availability",
     "run_command": "command",

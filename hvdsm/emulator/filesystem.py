@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 from hvdsm.emulator import syscalls
 from hvdsm.emulator.mounts import bind_readonly, is_beneath, make_readonly, mount_tmpfs
@@ -39,7 +39,7 @@ def build(plan: Dict[str, Any], host: str, files: Files) -> None:
         os.mkdir(directory, mode)
     syscalls.mount("proc", "/proc", "proc", _NO_DEVICES)
     private = dict(plan["private"])  # directories that hold nothing of the machine's
-    inside = {path: what for path, what in files.items() if any(is_beneath(path, directory) for directory in private)}
+    inside = _below(private, files)
     os.mkdir(_MEMORY, 0o700)
     mount_tmpfs(_MEMORY, 0o700, 0)
     places = [os.path.dirname(path) for path in (*private, *(bind["target"] for bind in plan["binds"]))]
@@ -54,7 +54,13 @@ def build(plan: Dict[str, Any], host: str, files: Files) -> None:
     _kernel_directories(plan["unprivileged"])
     for link, target in plan["links"]:
         _place_link(link, target)
-    _place_binds(plan["binds"], host, views)
+    for bind in plan["binds"]:  # shallow ones first: see plan.py
+        if bind["host"] not in (None, host):
+            continue
+        _place_bind(bind, views)
+        if bind["mode"] == "private":
+            # A copy of the machine's, such as that of a home below /tmp, has covered them.
+            _fill({path: mode for path, mode in private.items() if is_beneath(path, bind["target"])}, files)
     for directory in (_MEMORY, OLD):
         syscalls.unmount(directory)
         os.rmdir(directory)
@@ -103,11 +109,23 @@ def _fresh_directories(private: Dict[str, int]) -> None:
         mount_tmpfs(path, mode)
     os.makedirs("/run/lock", exist_ok=True)
     os.makedirs("/run/sshd", 0o755, exist_ok=True)
+    _fill(private, {})
+
+
+def _fill(private: Dict[str, int], files: Files) -> None:
+    """Mount memory at private directories, and write the files that belong into them."""
     for path, mode in private.items():
         if os.path.islink(path):
             os.unlink(path)
         os.makedirs(path, exist_ok=True)
         mount_tmpfs(path, mode)
+    for path, (mode, content) in _below(private, files).items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_file(path, mode, content)
+
+
+def _below(directories: Iterable[str], files: Files) -> Files:
+    return {path: what for path, what in files.items() if any(is_beneath(path, directory) for directory in directories)}
 
 
 def _kernel_directories(unprivileged: bool) -> None:
@@ -149,23 +167,20 @@ def _place_link(link: str, target: str) -> None:
         os.symlink(target, link)
 
 
-def _place_binds(binds: Sequence[Dict[str, Any]], host: str, views: Views) -> None:
-    for bind in binds:  # shallow ones first: see plan.py
-        if bind["host"] not in (None, host):
-            continue
-        source, target = OLD + bind["source"], bind["target"]
-        directory = os.path.isdir(source)
-        try:
-            if directory:
-                os.makedirs(target, exist_ok=True)
-            elif not os.path.exists(target):
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                write_file(target, 0o644, "")
-        except OSError as error:
-            raise OSError(error.errno, f"mount of {bind['source']}: cannot make {target}: {error.strerror}") from error
-        if bind["mode"] == "private" and directory:
-            views.show(target)
-        elif bind["mode"] == "writable":
-            syscalls.bind(source, target)
-        else:
-            bind_readonly(source, target)
+def _place_bind(bind: Dict[str, Any], views: Views) -> None:
+    source, target = OLD + bind["source"], bind["target"]
+    directory = os.path.isdir(source)
+    try:
+        if directory:
+            os.makedirs(target, exist_ok=True)
+        elif not os.path.exists(target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            write_file(target, 0o644, "")
+    except OSError as error:
+        raise OSError(error.errno, f"mount of {bind['source']}: cannot make {target}: {error.strerror}") from error
+    if bind["mode"] == "private" and directory:
+        views.show(target)
+    elif bind["mode"] == "writable":
+        syscalls.bind(source, target)
+    else:
+        bind_readonly(source, target)

@@ -81,7 +81,7 @@ def _cluster_init(plan: Dict[str, Any], channel: socket.socket, life: int) -> No
         os.umask(0o022)
         prepare_mounts()
         with Step(STEP_NETWORK):
-            bridge = network.make_middle(bridge=not (plan["delay"] or plan["mbit"]))
+            bridge = network.make_middle(bridge=not (plan["delay"] or plan["mbit"] or plan["slow"]))
         keys = None
         if plan["ssh"]:
             with Step("ssh"):
@@ -163,7 +163,8 @@ def _answer(
                 try:
                     syscalls.set_process_name("hvdsm-switch")
                     signal.set_wakeup_fd(-1)
-                    switch.serve(range(1, len(plan["hosts"]) + 1), plan["delay"], plan["mbit"])
+                    hosts = range(1, len(plan["hosts"]) + 1)
+                    switch.serve(hosts, switch.make_links(hosts, plan["delay"], plan["mbit"], dict(plan["slow"])))
                 finally:
                     os._exit(1)
             return {}

@@ -12,6 +12,7 @@ The plan is a JSON object:
 - ``binds``: source, target, host and mode (readonly, writable or private);
 - ``environments``: the base environment of each host;
 - ``delay`` (seconds, one way) and ``mbit``;
+- ``slow``: number → [delay in seconds, mbit] of hosts that are slower, as a list of pairs;
 - ``ssh``: null, or the paths of ``sshd`` and ``keygen``.
 """
 
@@ -89,6 +90,7 @@ def make_plan(spec: ClusterSpec, environ: Mapping[str, str], fds: List[int]) -> 
         "environments": _environments(spec, environ, home, shell),
         "delay": spec.delay_ms / 1000,
         "mbit": spec.mbit,
+        "slow": [[spec.host_names.index(host.name) + 1, [host.delay_ms / 1000, host.mbit]] for host in spec.slow],
         "ssh": _ssh_programs(environ.get("PATH", "")) if spec.sshd else None,
     }
 

@@ -8,6 +8,7 @@ from typing import Optional, Tuple
 
 from hvdsm.emulator.network import MAX_HOSTS
 from hvdsm.errors import UsageError
+from hvdsm.model.slow import SlowHost, check_slow_hosts
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ClusterSpec:
         sshd: whether sshd answers on port 22 of each host, with keys so that ``ssh algo-2`` just works.
         delay_ms: delay of the network, milliseconds, one way.
         mbit: rate at which a host can send, in 10^6 bits a second; 0 for no limit.
+        slow: hosts that are slower than the others, besides.
     """
 
     instance_count: int
@@ -49,6 +51,7 @@ class ClusterSpec:
     sshd: bool = False
     delay_ms: float = 0.0
     mbit: float = 0.0
+    slow: Tuple[SlowHost, ...] = ()
 
     @property
     def host_names(self) -> Tuple[str, ...]:
@@ -65,6 +68,7 @@ class ClusterSpec:
             raise UsageError(f"{self.instance_count} hosts cannot be emulated", remedy=f"a number from 1 to {MAX_HOSTS}")
         if self.delay_ms < 0 or self.mbit < 0:
             raise UsageError("the network's delay and rate cannot be negative")
+        check_slow_hosts(self.slow, self.host_names)
         for mount in self.mounts:
             if not (os.path.isabs(mount.source) and os.path.isabs(mount.target)):
                 raise UsageError("a mount needs absolute paths", where=f"{mount.source} -> {mount.target}")

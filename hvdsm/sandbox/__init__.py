@@ -16,6 +16,7 @@ from hvdsm.sandbox.faults import Fault, Faults
 from hvdsm.sandbox.jobs import GROUP, TrainingJob
 from hvdsm.sandbox.sandbox import EMULATED, INSTANT, Sandbox
 from hvdsm.sandbox.script import Pace, Script, Step
+from hvdsm.sandbox.stacks import Stacks, StackScript
 from hvdsm.sandbox.wire import Request, ServiceError
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Sandbox",
     "Script",
     "ServiceError",
+    "StackScript",
+    "Stacks",
     "Step",
     "TrainingJob",
 ]

@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, Optional
 from urllib.parse import parse_qs, urlencode
 from xml.sax.saxutils import escape
 
+from hvdsm.aws.session import INVENTED
 from hvdsm.sandbox.wire import Answer, Request
 
 EXECUTION_ROLE = "AmazonSageMaker-ExecutionRole"
@@ -74,6 +75,9 @@ class Identity:
             "RoleName": name,
             "Path": _SERVICE_PATH if name.startswith(_PREFIX) else "/",
             "AssumeRolePolicyDocument": json.dumps(_TRUST),
+            # GetRole has the name alone: whatever path its ARN is written with is right.
+            "Tags.member.1.Key": INVENTED,
+            "Tags.member.1.Value": "any path",
         }
         # Another request may have made it meanwhile: the answer to the second question counts.
         self._handle(replace(request, body=urlencode(made).encode()))

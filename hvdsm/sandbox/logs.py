@@ -87,7 +87,9 @@ class LogService:
         return _with_token([self._group_entry(group) for group in groups], "logGroups", token)
 
     def _group_entry(self, group: Group) -> Dict[str, Any]:
+        kept = {} if group.retention is None else {"retentionInDays": group.retention}
         return {
+            **kept,
             "logGroupName": group.name,
             "creationTime": group.created,
             "metricFilterCount": 0,

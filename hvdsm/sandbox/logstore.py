@@ -42,6 +42,8 @@ class Group:
     streams: Dict[str, Stream] = field(default_factory=dict)
     names: List[str] = field(default_factory=list)
     tags: Dict[str, str] = field(default_factory=dict)
+    # Days that events are kept; None is for ever.
+    retention: Optional[int] = None
 
 
 class LogStore:

@@ -17,7 +17,7 @@ _users = 0
 
 
 class OtherServices:
-    """S3, STS, IAM, ECR, CloudFormation, Secrets Manager and so on.
+    """S3, EC2, STS, IAM, ECR, Secrets Manager and so on.
 
     moto keeps the state of a process: sandboxes that live at the same time share it; when the last one ends it is forgotten.
     """

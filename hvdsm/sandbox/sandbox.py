@@ -24,6 +24,8 @@ from hvdsm.sandbox.recorder import Asked, Recorder
 from hvdsm.sandbox.scope import check_scope
 from hvdsm.sandbox.script import Pace, Script, play
 from hvdsm.sandbox.server import HOST, Server
+from hvdsm.sandbox.stacks import SERVICE as CLOUDFORMATION
+from hvdsm.sandbox.stacks import Stacks
 from hvdsm.sandbox.training import TrainingService
 from hvdsm.sandbox.wire import Answer, Request, json_answer
 
@@ -55,6 +57,7 @@ class Sandbox:
         faults: what goes wrong; see :class:`Fault`.
         pace: how long jobs without steps of their own stay in their statuses.
         buckets: makes buckets that are not there, if it is told to.
+        stacks: CloudFormation; it can be told what becomes of stacks.
         directory: where emulated jobs keep their results.
     """
 
@@ -87,6 +90,7 @@ class Sandbox:
         self._server = Server(Answering(self.faults, self._recorder, self._ended, self._carry_out), port)
         self._others = OtherServices((HOST, self._server.port))
         self.buckets = Buckets(self._others.handle)
+        self.stacks = Stacks(self._others.handle, lambda name: self._region(name).logs, region, ACCOUNT)
         self._identity = Identity(self._others.handle, ACCOUNT)
         try:
             self._runner, self._check = self._make_runner(runner, dict(local or {}), say)
@@ -337,6 +341,7 @@ class Sandbox:
                 job.thread = None
 
     def _carry_out(self, request: Request, body: Optional[Dict[str, Any]]) -> Answer:
+        self.stacks.notice(request)
         if body is not None:
             region = self._region(request.region or self.region)
             if request.service == "logs":
@@ -347,4 +352,6 @@ class Sandbox:
             training = self._region(request.region or self.region).training
             publish(training.all(), self._others.handle, training.region)
         check_scope(request)
+        if request.service == CLOUDFORMATION:
+            return self.stacks.handle(request)
         return self._identity.handle(request) or self.buckets.handle(request)

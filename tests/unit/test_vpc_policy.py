@@ -10,9 +10,9 @@ import pytest
 
 import hvdsm
 from hvdsm.errors import ConfigError
-from hvdsm.vpc.policy import findings
-from hvdsm.vpc.reading import MOST_BYTES, load
-from hvdsm.vpc.rendering import Setting, render
+from hvdsm.vpc.templates.policy import findings
+from hvdsm.vpc.templates.reading import MOST_BYTES, load
+from hvdsm.vpc.templates.rendering import Setting, render
 
 PATH = Path(hvdsm.__file__).parent.parent / "vpc" / "training-cluster.yaml"
 TEXT = PATH.read_text()
@@ -20,9 +20,11 @@ FULL = {"AvailabilityZoneCount": "3", "InterfaceEndpoints": "full", "ReadOnlyBuc
 FORMS = [
     {"AvailabilityZoneCount": count, "InterfaceEndpoints": endpoints, "FlowLogs": logs, "ReadOnlyBucketArns": buckets}
     for count, endpoints, logs, buckets in itertools.product(
-        "123", ("none", "core", "full"), ("true", "false"), ("", "arn:aws:s3:::a,arn:aws:s3:::b")
+        "123", ("none", "core", "full"), ("true", "false"), ("", "arn:aws:s3:::one,arn:aws:s3:::two")
     )
 ]
+
+NO_PORTS = "      FromPort: -1\n      ToPort: -1\n"
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(form.values()) or "none")
@@ -66,6 +68,11 @@ def test_read_only_buckets_stay_read_only() -> None:
         ({"AvailabilityZone1": "us-east-1"}, "AvailabilityZone1"),
         ({"AvailabilityZone1": "us-east-1a", "AvailabilityZone2": "us-east-1a"}, "different zones"),
         ({"AvailabilityZone2": "us-east-1b", "AvailabilityZone3": "us-east-1b"}, "different zones"),
+        ({"AvailabilityZoneCount": "2", "AvailabilityZone1": "us-east-1b"}, "must both be named"),
+        ({"AvailabilityZoneCount": "3", "AvailabilityZone3": "us-east-1b"}, "must both be named"),
+        ({"SubnetCidrBlock1": "172.32.0.0/24"}, "private"),
+        ({"ReadOnlyBucketArns": "*"}, "ARNs of buckets"),
+        ({"ReadOnlyBucketArns": "arn:aws:s3:::open-data,arn:aws:s3:::*"}, "ARNs of buckets"),
         ({"InterfaceEndpoints": "all"}, "none, core, full"),
         ({"FlowLogRetentionDays": "2"}, "FlowLogRetentionDays"),
         ({"Zones": "1"}, "no parameter Zones"),
@@ -120,7 +127,9 @@ MUTATIONS: List[Tuple[str, Callable[[str], str], Dict[str, str]]] = [
     ("open-ingress", swap("SourceSecurityGroupId: !Ref SecurityGroup", "CidrIp: 0.0.0.0/0"), {}),
     ("encrypted-traffic", without("EncryptedEspIngress"), {}),
     ("encrypted-traffic", swap("FromPort: 500\n      ToPort: 500", "FromPort: 4500\n      ToPort: 4500"), {}),
-    ("encrypted-traffic", without("EncryptedEgress"), {}),
+    ("encrypted-traffic", without("EncryptedIkeEgress"), {}),
+    ("encrypted-traffic", without("EncryptedEspEgress"), {}),
+    ("encrypted-only", swap(f'IpProtocol: "50"\n{NO_PORTS}      Source', 'IpProtocol: "-1"\n      Source'), {}),
     ("dns", swap("EnableDnsHostnames: true", "EnableDnsHostnames: false"), {}),
     ("dns", swap("      EnableDnsHostnames: true\n", ""), {}),
     ("dns", swap("EnableDnsSupport: true", "EnableDnsSupport: false"), {}),

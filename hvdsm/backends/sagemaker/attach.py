@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any, List, Mapping, Optional
 
 from hvdsm.backends.display import Display
-from hvdsm.backends.sagemaker.backend import SageMakerBackend, SageMakerJob, launcher_of
+from hvdsm.backends.sagemaker.backend import SageMakerBackend
+from hvdsm.backends.sagemaker.job import SageMakerJob, launcher_of
 from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan
 from hvdsm.backends.signals import stopping_signals
 from hvdsm.errors import HvdsmError
@@ -40,26 +42,50 @@ def submit(backend: SageMakerBackend, plan: SageMakerPlan, display: Display) -> 
     for text in price_lines(backend, plan):
         display.say(text)
     job = backend.submit(plan, display.say)
+    _created(backend, job, display, backend.options.stop_on_interrupt)
+    return replace(job, notes=(), warnings=())
+
+
+def _created(backend: SageMakerBackend, job: SageMakerJob, display: Display, stop_on_interrupt: bool) -> None:
+    """Say where a new job is found; leave it if an interrupt came while it was created."""
     display.say(f"created {job.arn}")
     display.say(f"console: {console_address(job.region, job.name)}")
     if job.interrupted:
-        if backend.options.stop_on_interrupt:
+        if stop_on_interrupt:
             _stop(backend, job, display)
-        for text in left_alone(job.name, stopping=backend.options.stop_on_interrupt):
+        for text in left_alone(job.name, stopping=stop_on_interrupt):
             display.say(text)
         raise Detached(job.interrupted)
-    return SageMakerJob(job.name, job.arn, job.region, job.job_dir, job.request)
 
 
 def attend(backend: SageMakerBackend, job: SageMakerJob, display: Display, *, stop_on_interrupt: bool = False) -> JobOutcome:
-    """Show a job until it ends.
+    """Show a job until it ends; when it has no capacity and its network has further zones, the same job there.
 
     An interrupt leaves the job, which goes on; with ``stop_on_interrupt`` the first one stops it, and the second one leaves it.
+
+    Returns:
+        how it ended, or the last of the jobs that it became.
 
     Raises:
         Detached: the job was left.
         CloudUnavailable: AWS cannot be reached any more.
     """
+    while True:
+        asked = _watched(backend, job, display, stop_on_interrupt)
+        following = None if asked else _following(backend, job, display, stop_on_interrupt)
+        if following is None:
+            break
+        job = following
+    outcome = backend.outcome(job)
+    billed = billing(job.description)
+    if billed:
+        display.say(billed)
+    display.summary(outcome, job.job_dir)
+    return outcome
+
+
+def _watched(backend: SageMakerBackend, job: SageMakerJob, display: Display, stop_on_interrupt: bool) -> List[int]:
+    """Show a job until it ends; the signals that came meanwhile."""
     display.launcher = launcher_of(job.request)
     asked: List[int] = []
 
@@ -74,7 +100,7 @@ def attend(backend: SageMakerBackend, job: SageMakerJob, display: Display, *, st
         with stopping_signals(interrupted):
             for event in backend.events(job, display.say):
                 display.show(event)
-            outcome = backend.outcome(job)
+            backend.outcome(job)
     except Detached:
         for text in left_alone(job.name, stopping=len(asked) > 1):
             display.say(text)
@@ -83,11 +109,20 @@ def attend(backend: SageMakerBackend, job: SageMakerJob, display: Display, *, st
         for text in left_alone(job.name):
             display.say(text)
         raise
-    billed = billing(job.description)
-    if billed:
-        display.say(billed)
-    display.summary(outcome, job.job_dir)
-    return outcome
+    return asked
+
+
+def _following(backend: SageMakerBackend, job: SageMakerJob, display: Display, stop_on_interrupt: bool) -> Optional[SageMakerJob]:
+    """The same job in the next zone, if this one had no capacity."""
+    asked: List[int] = []
+    try:
+        with stopping_signals(asked.append):
+            following = backend.submit_again(job, display.say, asked)
+    except KeyboardInterrupt as error:
+        raise (Detached(asked[0]) if asked else error) from None
+    if following is not None:
+        _created(backend, following, display, stop_on_interrupt)
+    return following
 
 
 def _stop(backend: SageMakerBackend, job: SageMakerJob, display: Display) -> None:

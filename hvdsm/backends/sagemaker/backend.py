@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Callable, Iterator, List, Mapping, Optional, Tuple
+from dataclasses import replace
+from typing import Any, BinaryIO, Iterator, List, Mapping, Optional
 
 from hvdsm.backends.base import NOTE, WARNING, Event
-from hvdsm.backends.local.layout import distribution_hosts, distribution_of, hosts_of
 from hvdsm.backends.local.machine import importable
 from hvdsm.backends.local.meter import Meter
 from hvdsm.backends.sagemaker.follow import Follower, Lines
+from hvdsm.backends.sagemaker.job import SageMakerJob, Say, is_alone, keep_outcome, launcher_of, quiet, without_capacity
 from hvdsm.backends.sagemaker.plan import SageMakerOptions, SageMakerPlan, make_plan, measurable
-from hvdsm.backends.sagemaker.result import outcome_of
-from hvdsm.backends.sagemaker.uploading import upload_one
-from hvdsm.backends.sagemaker.uploads import Upload
-from hvdsm.backends.signals import stopping_signals
+from hvdsm.backends.sagemaker.result import lacks_capacity, outcome_of
 from hvdsm.compose.cloud import BUNDLE, TRAIN, is_own_program
-from hvdsm.compose.mask import mask_request
-from hvdsm.errors import CloudUnavailable, ConfigError, HvdsmError
-from hvdsm.model import NONE, JobOutcome
+from hvdsm.errors import CloudUnavailable, ConfigError
+from hvdsm.model import JobOutcome
 
-Say = Callable[[str], None]
 # How long a network that is gone is waited for while a job is followed, seconds.
 PATIENCE = 3600.0
 NO_ACCOUNT = "000000000000"
-JOB_FILE = "job.json"
-
-
-@dataclass
-class SageMakerJob:
-    """A job in SageMaker that was submitted, or found there; ``interrupted`` is the signal that came while it was created."""
-
-    name: str
-    arn: str
-    region: str
-    job_dir: Optional[str]
-    request: Mapping[str, Any]
-    notes: Tuple[str, ...] = ()
-    warnings: Tuple[str, ...] = ()
-    ended: Optional[JobOutcome] = None
-    description: Mapping[str, Any] = field(default_factory=dict)
-    reported: Optional[JobOutcome] = None
-    interrupted: int = 0
 
 
 class SageMakerBackend:
@@ -79,16 +55,17 @@ class SageMakerBackend:
             self._aws = connect(self.options.region, self.options.aws_profile, self.environ)
         return self._aws
 
-    def plan(self, request: Mapping[str, Any], *, offline: bool = False) -> SageMakerPlan:
+    def plan(self, request: Mapping[str, Any], *, offline: bool = False, say: Say = quiet) -> SageMakerPlan:
         """Complete and check the request; nothing is uploaded or created.
 
         Args:
             request: the request, which may name files of this machine.
             offline: do without answers of AWS where that is possible, for a dry run.
+            say: is told of what may take a while.
 
         Raises:
             UsageError: something that the service needs is not given.
-            ConfigError: the request, or a file that it names, is wrong; or there is no region.
+            ConfigError: the request, or a file that it names, is wrong; its network cannot be used; or there is no region.
             CloudUnavailable: the account, or the VPC stack, cannot be asked for.
         """
         from hvdsm.aws.setting import apply_settings
@@ -97,8 +74,10 @@ class SageMakerBackend:
 
         notes: List[str] = []
         prefix = self.options.s3_prefix or self._default_prefix(offline, notes)
-        if self.options.vpc_stack:
-            request = self._with_stack(request)
+        if self.options.vpc_stack is not None:
+            from hvdsm.backends.sagemaker.network import with_stack
+
+            request = with_stack(self.aws, request, self.options.vpc_stack)
         plan = make_plan(
             request,
             self.options,
@@ -108,7 +87,14 @@ class SageMakerBackend:
             apply=lambda made, settings: apply_settings(made, list(settings), say=notes.append),
             check=lambda made: check_service_request(made, region=self.aws.region),
         )
-        return replace(plan, notes=(*notes, *plan.notes))
+        plan = replace(plan, notes=(*notes, *plan.notes))
+        if not plan.request.get("VpcConfig") and self.options.zone is None and not self.options.vpc_check:
+            return plan
+        from hvdsm.backends.sagemaker.network import settle
+
+        # The network comes last: what this machine can tell by itself needs no answer of AWS.
+        network = settle(self.aws, plan.request, self.options, say)
+        return replace(plan, request=network.request, choice=network.choice, notes=(*plan.notes, *network.notes))
 
     def _default_prefix(self, offline: bool, notes: List[str]) -> str:
         from hvdsm.aws.storage import default_bucket
@@ -121,88 +107,23 @@ class SageMakerBackend:
             notes.append(f"The account is not known ({error.what}): {NO_ACCOUNT} stands for it.")
             return f"s3://sagemaker-{self.aws.region}-{NO_ACCOUNT}/hvdsm"
 
-    def _with_stack(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        from hvdsm.aws.stacks import outputs, vpc_config
-
-        name = str(self.options.vpc_stack)
-        if request.get("VpcConfig"):
-            raise ConfigError(
-                "the subnets are given already", where="--vpc-stack", remedy="leave out --subnet and --security-group"
-            )
-        encrypted = bool(request.get("EnableInterContainerTrafficEncryption"))
-        return {**request, "VpcConfig": vpc_config(outputs(self.aws, name), name, encrypted=encrypted)}
-
     def submit(self, plan: SageMakerPlan, say: Say) -> SageMakerJob:
-        """Upload what the request names, and create the job.
+        """Upload what the request names, and create the job; where it is refused for lack of capacity, in the next zone.
 
         Raises:
             ConfigError: the service refuses the request.
-            CloudUnavailable: AWS cannot be reached.
+            CloudUnavailable: AWS cannot be reached, or has no capacity in any zone.
             KeyboardInterrupt: interrupted; what has happened until then is said.
         """
-        done: List[Upload] = []
-        asked: List[int] = []
-        creating = False
-        try:
-            self._upload_all(plan, say, done)
-            creating = True
-            arn = self._create(plan, say, asked)
-        except (HvdsmError, KeyboardInterrupt) as error:
-            maybe = creating and (isinstance(error, KeyboardInterrupt) or bool(getattr(error, "passing", False)))
-            if maybe:
-                say(f"{plan.job_name} may have been created: look with hvdsm jobs status {plan.job_name}")
-                say(f"to stop it: hvdsm jobs stop {plan.job_name}")
-            if done:
-                where = ", ".join(upload.uri for upload in done)
-                say(
-                    f"uploaded until then: {where}"
-                    if maybe
-                    else f"no job was created; uploaded until then, and left there: {where}"
-                )
-            raise error
-        self._keep(plan, arn)
-        return SageMakerJob(
-            name=plan.job_name,
-            arn=arn,
-            region=plan.region,
-            job_dir=plan.job_dir,
-            request=plan.request,
-            notes=plan.notes,
-            warnings=plan.warnings,
-            interrupted=asked[0] if asked else 0,
-        )
+        from hvdsm.backends.sagemaker.submitting import submit_plan
 
-    def _create(self, plan: SageMakerPlan, say: Say, asked: List[int]) -> str:
-        """Create the job; a first interrupt waits for the answer, so that it is known whether there is a job."""
-        from hvdsm.aws.training import create_job
+        return submit_plan(self.aws, plan, say)
 
-        def interrupted(number: int) -> None:
-            asked.append(number)
-            if len(asked) > 1:
-                raise KeyboardInterrupt
+    def submit_again(self, job: SageMakerJob, say: Say, asked: Optional[List[int]] = None) -> Optional[SageMakerJob]:
+        """The same job in the next zone when it failed for lack of capacity; see :mod:`hvdsm.backends.sagemaker.submitting`."""
+        from hvdsm.backends.sagemaker.submitting import submit_again
 
-        with stopping_signals(interrupted):
-            say(f"creating the job {plan.job_name}")
-            return str(create_job(self.aws, plan.request, say=say))
-
-    def _upload_all(self, plan: SageMakerPlan, say: Say, done: List[Upload]) -> None:
-        if self.options.s3_prefix is None:
-            from hvdsm.aws.storage import default_bucket
-
-            default_bucket(self.aws, create=True)
-        for upload in plan.uploads:
-            kms = (plan.request.get("OutputDataConfig") or {}).get("KmsKeyId")
-            said = upload_one(self.aws, plan, upload, kms, say)
-            done.append(upload)
-            say(f"{upload.title}: {said}")
-
-    def _keep(self, plan: SageMakerPlan, arn: str) -> None:
-        """Keep on this machine what was sent and where, so that the job is found again."""
-        os.makedirs(plan.job_dir, exist_ok=True)
-        found = {"backend": "sagemaker", "job_name": plan.job_name, "arn": arn, "region": plan.region}
-        for name, content in (("request.json", mask_request(plan.request)), (JOB_FILE, found)):
-            with open(os.path.join(plan.job_dir, name), "w", encoding="utf-8") as file:
-                file.write(json.dumps(content, indent=2) + "\n")
+        return submit_again(self.aws, job, say, [] if asked is None else asked)
 
     def find(self, name: str) -> SageMakerJob:
         """A job that was submitted before, here or elsewhere.
@@ -235,7 +156,7 @@ class SageMakerBackend:
             job.description, job.reported = follower.description, follower.lines.reported
             self._finish(job, meter)
         for text in job.ended.warnings if job.ended is not None else ():
-            if text not in job.warnings:
+            if text not in (*job.warnings, *job.history):
                 yield Event(WARNING, text)
 
     def _meter(self, job: SageMakerJob) -> Optional[Meter]:
@@ -271,15 +192,20 @@ class SageMakerBackend:
 
     def _finish(self, job: SageMakerJob, meter: Optional[Meter]) -> None:
         outcome = outcome_of(job.description, job.reported)
-        warnings = [*job.warnings, *outcome.warnings]
+        if (
+            job.plan is not None
+            and job.plan.choice is not None
+            and not job.plan.choice.further
+            and lacks_capacity(job.description)
+        ):
+            outcome = without_capacity(outcome, job.plan.attempts)
+        warnings = [*job.warnings, *job.history, *outcome.warnings]
         if meter is not None:
             found = meter.finish()
             warnings += [*found.warnings, *(found.unmatched.values() if outcome.ok else ())]
             outcome = replace(outcome, metrics=found.summary)
         job.ended = replace(outcome, warnings=tuple(dict.fromkeys(warnings)))
-        if job.job_dir is not None:
-            with contextlib.suppress(OSError), open(os.path.join(job.job_dir, "outcome.json"), "w", encoding="utf-8") as file:
-                file.write(job.ended.to_json())
+        keep_outcome(job)
 
     def logs(self, job: SageMakerJob, host: str) -> BinaryIO:
         """A host's log as far as it has been read, open for reading."""
@@ -300,17 +226,3 @@ class SageMakerBackend:
                 continue
         assert job.ended is not None
         return job.ended
-
-
-def is_alone(request: Mapping[str, Any]) -> bool:
-    """Whether the hosts of a job do not wait for each other: it has no distribution."""
-    return distribution_of(request) == NONE
-
-
-def quiet(_text: str) -> None:
-    """Say nothing."""
-
-
-def launcher_of(request: Mapping[str, Any]) -> str:
-    """The host that starts the ranks, and has their lines."""
-    return distribution_hosts(request, hosts_of(request))[0].name

@@ -9,26 +9,33 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from hvdsm.backends.sagemaker.attach import price_lines
 from hvdsm.backends.sagemaker.backend import SageMakerBackend
 from hvdsm.backends.sagemaker.plan import SageMakerOptions
+from hvdsm.backends.sagemaker.zones import Choice
 from hvdsm.compose.mask import mask_request
 
 
 @dataclass(frozen=True)
 class CloudDryRun:
-    """What would be uploaded (from, to) and sent; secrets are masked."""
+    """What would be uploaded (from, to) and sent; secrets are masked.  ``choice`` is the subnet of several that was chosen."""
 
     job_name: str
     region: str
     uploads: Tuple[Tuple[str, str, str], ...]
     request: Mapping[str, Any]
     notes: Tuple[str, ...]
+    choice: Optional[Choice] = None
 
     def as_json(self) -> Dict[str, Any]:
         """For machines."""
+        chosen: Dict[str, Any] = {}
+        if self.choice is not None:
+            chosen["subnet"] = self.choice.place.as_json()
+            chosen["further_subnets"] = [place.as_json() for place in self.choice.further]
         return {
             "job_name": self.job_name,
             "mode": "sagemaker",
             "region": self.region,
             "uploads": [{"what": what, "from": path, "to": uri} for what, path, uri in self.uploads],
+            **chosen,
             "request": dict(self.request),
             "notes": list(self.notes),
         }
@@ -60,4 +67,5 @@ def dry_run(request: Mapping[str, Any], options: SageMakerOptions, environ: Opti
         uploads=tuple((upload.title, upload.path, upload.uri) for upload in plan.uploads),
         request=mask_request(plan.request),
         notes=(*plan.notes, *prices, *(f"warning: {text}" for text in plan.warnings)),
+        choice=plan.choice,
     )

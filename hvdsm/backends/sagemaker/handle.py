@@ -6,8 +6,9 @@ from typing import Any, Iterator, Optional, TextIO
 
 from hvdsm.backends.display import Display
 from hvdsm.backends.sagemaker.attach import attend
-from hvdsm.backends.sagemaker.backend import SageMakerBackend, SageMakerJob, is_alone, launcher_of
+from hvdsm.backends.sagemaker.backend import SageMakerBackend
 from hvdsm.backends.sagemaker.follow import ENDED, Lines
+from hvdsm.backends.sagemaker.job import SageMakerJob, is_alone, launcher_of
 from hvdsm.backends.sagemaker.result import outcome_of
 from hvdsm.model import JobOutcome
 
@@ -15,16 +16,31 @@ from hvdsm.model import JobOutcome
 class TrainingJobHandle:
     """A job that was submitted; ``hvdsm.launch(backend="sagemaker", …)`` gives one.
 
-    Attributes:
-        name: TrainingJobName.
-        arn: its ARN.
-        region: the region that it runs in.
+    A job that has no capacity while :meth:`wait` waits for it becomes another one in the next zone, if its network has one.
     """
 
     def __init__(self, backend: SageMakerBackend, job: SageMakerJob) -> None:
         self._backend = backend
-        self._job = job
-        self.name, self.arn, self.region = job.name, job.arn, job.region
+        self._submitted = job
+
+    @property
+    def _job(self) -> SageMakerJob:
+        return self._submitted.latest
+
+    @property
+    def name(self) -> str:
+        """TrainingJobName."""
+        return self._job.name
+
+    @property
+    def arn(self) -> str:
+        """The job's ARN."""
+        return self._job.arn
+
+    @property
+    def region(self) -> str:
+        """The region that it runs in."""
+        return self._job.region
 
     def __repr__(self) -> str:
         """Name and region."""

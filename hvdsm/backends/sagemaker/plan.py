@@ -8,6 +8,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.backends.local.layout import hosts_of
 from hvdsm.backends.sagemaker.uploads import SOURCE, Upload, check_prefix, placed_in_s3
+from hvdsm.backends.sagemaker.zones import Attempt, Choice
 from hvdsm.backends.source import source_files
 from hvdsm.compose.cloud import BUNDLE, PROGRAMS, SECRETS
 from hvdsm.compose.mask import MASK, masked_fields
@@ -31,7 +32,9 @@ class SageMakerOptions:
         s3_prefix: ``s3://bucket/prefix`` for what is uploaded and for results; None is the account's default bucket.
         container_program: ``bundle`` ships hvdsm as a channel, ``train`` leaves it to the image.
         settings: ``Path.To.Field=JSON`` for further fields of the request.
-        vpc_stack: CloudFormation stack whose outputs name subnets and security groups.
+        vpc_stack: CloudFormation stack whose outputs name subnets and security groups; a job runs in one of the subnets.
+        zone: name or id of the availability zone whose subnet is taken; None takes the first that fits.
+        vpc_check: whether the network is checked before anything is uploaded; None checks that of a ``vpc_stack``.
         output: directory of this machine for request.json, logs and outcome.json.
         wait: whether to follow the job to its end.
         stop_on_interrupt: whether an interrupt stops the job rather than only leaving it.
@@ -45,6 +48,8 @@ class SageMakerOptions:
     container_program: str = BUNDLE
     settings: Tuple[str, ...] = ()
     vpc_stack: Optional[str] = None
+    zone: Optional[str] = None
+    vpc_check: Optional[bool] = None
     output: str = "hvdsm-out"
     wait: bool = True
     stop_on_interrupt: bool = False
@@ -57,7 +62,7 @@ class SageMakerPlan:
     """What will be uploaded and sent.
 
     ``program`` are the bytes of the container program when it is shipped; ``source`` the files of the source directory, relative
-    to it.
+    to it; ``choice`` the subnet that was chosen among several; ``tried`` where the job had no capacity before.
     """
 
     request: Mapping[str, Any]
@@ -70,6 +75,13 @@ class SageMakerPlan:
     source: Tuple[str, ...] = ()
     notes: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
+    choice: Optional[Choice] = None
+    tried: Tuple[Attempt, ...] = ()
+
+    @property
+    def attempts(self) -> Tuple[Attempt, ...]:
+        """Where the job was tried, and where it is to run."""
+        return self.tried if self.choice is None else (*self.tried, Attempt(self.job_name, self.choice.place))
 
     @property
     def job_name(self) -> str:

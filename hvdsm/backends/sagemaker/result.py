@@ -78,6 +78,12 @@ def _failed(description: Mapping[str, Any], base: JobOutcome, reported: Optional
     return replace(base, status=FAILED, exit_code=failure.exit_code, failure=failure)
 
 
+def lacks_capacity(description: Mapping[str, Any]) -> bool:
+    """Whether a job failed since there were no instances for it."""
+    reason = str(description.get("FailureReason") or "").strip()
+    return description.get("TrainingJobStatus") == FAILED and bool(_CAPACITY.match(reason))
+
+
 def _with_hint(reason: str) -> str:
     return f"{reason} (try another instance type, subnet or region, a later time, or --max-wait with --spot)"
 

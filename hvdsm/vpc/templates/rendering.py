@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from hvdsm.errors import ConfigError
-from hvdsm.vpc.reading import WHERE, values_of
+from hvdsm.vpc.templates.blaming import MALFORMED, shown
+from hvdsm.vpc.templates.functions import PLACE, after, blocks_of, check_words, circle, number_of, text_of, within
+from hvdsm.vpc.templates.functions import references as references
+from hvdsm.vpc.templates.reading import WHERE, values_of
 
 _NOTHING = {"Ref": "AWS::NoValue"}
-_PLACE = re.compile(r"\$\{([^!][^}]*)\}")
+# Values that only AWS knows: they stay as they are.
+_UNKNOWN = ("Fn::ImportValue", "Fn::Base64", "Fn::Transform", "Fn::GetStackOutput")
+
+
+class RuleRefused(ConfigError):
+    """An assertion of the template's own rules refuses the parameters."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +94,19 @@ class _Renderer:
             "Ref": self._ref,
             "Condition": self._condition,
             "Fn::If": self._if,
-            "Fn::Equals": lambda words: self._value(words[0]) == self._value(words[1]),
-            "Fn::Not": lambda words: not self._value(words[0]),
-            "Fn::And": lambda words: all(self._value(word) for word in words),
-            "Fn::Or": lambda words: any(self._value(word) for word in words),
+            "Fn::Equals": self._equals,
+            "Fn::Not": lambda words: not self._truth(words[0]),
+            "Fn::And": lambda words: self._truths(words) == {True},
+            "Fn::Or": lambda words: True in self._truths(words),
             "Fn::Join": self._join,
-            "Fn::Split": lambda words: str(self._value(words[1])).split(str(words[0])),
+            "Fn::Split": self._split,
             "Fn::Select": self._select,
             "Fn::Sub": self._sub,
             "Fn::GetAZs": self._zones,
             "Fn::GetAtt": self._attribute,
             "Fn::FindInMap": self._find,
+            "Fn::Cidr": self._cidr,
+            "Fn::Contains": lambda words: self._value(words[1]) in self._value(words[0]),
         }
 
     def render(self) -> Rendered:
@@ -107,14 +117,19 @@ class _Renderer:
         resources = {}
         for name, entry in self._template["Resources"].items():
             if self._is_there(entry, name):
-                resources[name] = {key: self._value(value) for key, value in entry.items() if key != "Condition"}
+                resources[name] = self._made(name, entry)
         self._check_references(resources)
+        self._check_order(resources)
         outputs = {}
         for name, entry in (self._template.get("Outputs") or {}).items():
             if self._is_there(entry, name):
-                outputs[name] = {key: self._value(value) for key, value in entry.items() if key != "Condition"}
+                outputs[name] = self._made(name, entry)
         self._check_references(outputs)
         return Rendered(resources, outputs, dict(self._values), self._setting)
+
+    def _made(self, name: str, entry: Mapping[str, Any]) -> Dict[str, Any]:
+        with within(name):
+            return {key: self._value(value) for key, value in entry.items() if key != "Condition"}
 
     def _is_there(self, entry: Mapping[str, Any], name: str) -> bool:
         if not isinstance(entry, Mapping):
@@ -123,11 +138,12 @@ class _Renderer:
 
     def _rules(self) -> None:
         for name, rule in (self._template.get("Rules") or {}).items():
-            if "RuleCondition" in rule and not self._value(rule["RuleCondition"]):
+            if "RuleCondition" in rule and not self._truth(rule["RuleCondition"]):
                 continue
             for assertion in rule.get("Assertions") or ():
-                if not self._value(assertion["Assert"]):
-                    raise self._error(str(assertion.get("AssertDescription", "does not hold")), f"rule {name}")
+                if not self._truth(assertion["Assert"]):
+                    what = str(assertion.get("AssertDescription", "does not hold"))
+                    raise RuleRefused(what, where=f"{WHERE}: rule {name}", remedy="give other parameters")
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -138,7 +154,13 @@ class _Renderer:
         if len(value) == 1:
             (name, inner), *_ = value.items()
             if name in self._functions and not (name == "Condition" and not isinstance(inner, str)):
-                return self._functions[name](inner)
+                check_words(name, inner)
+                try:
+                    return self._functions[name](inner)
+                except MALFORMED:
+                    raise self._error(f"is given {shown(inner)}, which is not what it takes", str(name)) from None
+            if name in _UNKNOWN:
+                return value
             if isinstance(name, str) and name.startswith("Fn::"):
                 raise self._error(f"the function {name} is not known here", name)
         made = {key: self._value(inner) for key, inner in value.items()}
@@ -150,6 +172,7 @@ class _Renderer:
             "AWS::AccountId": self._setting.account,
             "AWS::Partition": self._setting.partition,
             "AWS::StackName": self._setting.stack,
+            "AWS::StackId": f"arn:{self._setting.partition}:cloudformation:{self._setting.region}:stack/{self._setting.stack}",
             "AWS::URLSuffix": "amazonaws.com.cn" if self._setting.partition == "aws-cn" else "amazonaws.com",
         }
         if name in self._values:
@@ -168,9 +191,26 @@ class _Renderer:
             raise self._error("depends on itself", f"Condition {name}")
         if name not in self._conditions:
             self._pending.append(name)
-            self._conditions[name] = bool(self._value(declared[name]))
+            with within(f"Condition {name}"):
+                self._conditions[name] = self._truth(declared[name])
             self._pending.pop()
         return self._conditions[name]
+
+    def _truth(self, value: Any) -> bool:
+        found = self._value(value)
+        if not isinstance(found, bool):
+            raise self._error(f"{shown(value)} is neither true nor false", "condition")
+        return found
+
+    def _truths(self, words: Sequence[Any]) -> Set[bool]:
+        # All of them, since one that cannot be carried out is an error whatever the others are.
+        return {self._truth(word) for word in words}
+
+    def _equals(self, words: Sequence[Any]) -> bool:
+        one, two = (self._value(word) for word in words)
+        if isinstance(one, (dict, list)) or isinstance(two, (dict, list)):
+            raise self._error("compares what is no text", "Fn::Equals")
+        return text_of(one) == text_of(two)
 
     def _if(self, words: Sequence[Any]) -> Any:
         return self._value(words[1] if self._condition(words[0]) else words[2])
@@ -179,26 +219,40 @@ class _Renderer:
         parts = self._value(words[1])
         if not isinstance(parts, list):
             raise self._error("joins no list", "Fn::Join")
-        return str(words[0]).join(_text(part) for part in parts)
+        return str(words[0]).join(text_of(part) for part in parts)
 
     def _select(self, words: Sequence[Any]) -> Any:
-        items, number = self._value(words[1]), int(self._value(words[0]))
+        items, number = self._value(words[1]), number_of(self._value(words[0]), "Fn::Select")
+        if isinstance(items, dict):
+            # An item of a list that only AWS knows.
+            return {"Fn::Select": [number, items]}
         if not isinstance(items, list) or not 0 <= number < len(items):
-            what = f"takes item {number} of {len(items) if isinstance(items, list) else 'no list'}"
-            raise self._error(what, "Fn::Select")
+            raise self._error(f"takes item {number} of {len(items) if isinstance(items, list) else 'no list'}", "Fn::Select")
         return items[number]
+
+    def _split(self, words: Sequence[Any]) -> Any:
+        text = self._value(words[1])
+        return {"Fn::Split": [words[0], text]} if isinstance(text, dict) else str(text).split(str(words[0]))
+
+    def _cidr(self, words: Sequence[Any]) -> List[str]:
+        """Blocks of a number of host bits, one after the other, from a block or from that of a network of the template."""
+        value = self._value(words[0])
+        if isinstance(value, dict) and isinstance(value.get("Fn::GetAtt"), list):
+            value = self._value(self._template["Resources"][value["Fn::GetAtt"][0]]["Properties"].get("CidrBlock"))
+        count, bits = (number_of(self._value(word), "Fn::Cidr") for word in (words[1], words[2] if len(words) > 2 else 8))
+        return blocks_of(value, count, bits)
 
     def _sub(self, words: Any) -> str:
         text, more = (words, {}) if isinstance(words, str) else (words[0], words[1])
-        values = {name: _text(self._value(value)) for name, value in more.items()}
+        values = {name: text_of(self._value(value)) for name, value in more.items()}
 
         def found(match: re.Match[str]) -> str:
             name = match[1].strip()
             if name in values:
                 return values[name]
-            return _text(self._attribute(name.split(".", 1)) if "." in name else self._ref(name))
+            return text_of(self._attribute(name.split(".", 1)) if "." in name else self._ref(name))
 
-        return _PLACE.sub(found, str(text)).replace("${!", "${")
+        return PLACE.sub(found, str(text)).replace("${!", "${")
 
     def _zones(self, region: Any) -> List[str]:
         named = self._value(region)
@@ -228,33 +282,18 @@ class _Renderer:
                 if target in self._template["Resources"] and not self._is_there(self._template["Resources"][target], target):
                     raise self._error(f"refers to {target}, which is not made with these parameters", name)
 
+    def _check_order(self, resources: Mapping[str, Any]) -> None:
+        """No resource may wait for itself, nor for one that is not in the template."""
+        for name, entry in resources.items():
+            strange = [other for other in after(entry) if other not in self._template["Resources"]]
+            if strange:
+                raise self._error(f"depends on {strange[0]}, which is no resource", name)
+        names = circle(resources)
+        if names:
+            what = f"Circular dependency between resources: [{', '.join(names)}]"
+            remedy = "take one of the references away; rules of a group about itself are resources of their own"
+            raise ConfigError(what, where=f"{WHERE}: {names[0]}", remedy=remedy)
+
     @staticmethod
     def _error(what: str, where: str) -> ConfigError:
         return ConfigError(what, where=f"{WHERE}: {where}", remedy="correct the template or the parameters")
-
-
-def references(value: Any) -> List[str]:
-    """Names of the resources that a rendered value refers to."""
-    if isinstance(value, str):
-        return [match[1].split(".")[0] for match in _PLACE.finditer(value) if not match[1].startswith("AWS::")]
-    if isinstance(value, list):
-        return [name for item in value for name in references(item)]
-    if isinstance(value, dict):
-        if len(value) == 1 and isinstance(value.get("Ref"), str):
-            return [value["Ref"]]
-        if len(value) == 1 and isinstance(value.get("Fn::GetAtt"), list):
-            return [value["Fn::GetAtt"][0]]
-        return [name for item in value.values() for name in references(item)]
-    return []
-
-
-def _text(value: Any) -> str:
-    """A value inside of a text; a resource stays as ``${NAME}``."""
-    if isinstance(value, dict):
-        if "Ref" in value:
-            return f"${{{value['Ref']}}}"
-        if "Fn::GetAtt" in value:
-            return "${" + ".".join(value["Fn::GetAtt"]) + "}"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

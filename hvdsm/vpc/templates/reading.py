@@ -11,6 +11,8 @@ from hvdsm.errors import ConfigError
 
 # What TemplateBody may have; a larger template has to be in S3.
 MOST_BYTES = 51_200
+# Values that a text of that size cannot have unless its aliases multiply them.
+_MOST_VALUES = MOST_BYTES
 WHERE = "vpc template"
 
 
@@ -34,6 +36,8 @@ def _short(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Dict[Any, Any]:
     seen = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key is no text", key.start_mark)
         name = loader.construct_object(key, deep=True)
         if name in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} stands twice", key.start_mark)
@@ -49,17 +53,42 @@ def load(text: str) -> Dict[str, Any]:
     """A template from YAML or JSON.
 
     Raises:
-        ConfigError: it is neither, has a key twice, has no resources, or is too large to be sent with a request.
+        ConfigError: it is neither, has a key twice, has no resources, is nested too deeply, or is too large to be sent with a
+            request, as it is or with its aliases written out.
     """
     if len(text.encode()) > MOST_BYTES:
-        raise ConfigError(f"has {len(text.encode())} bytes, of which CloudFormation takes {MOST_BYTES}", where=WHERE)
+        what = f"has {len(text.encode())} bytes, of which CloudFormation takes {MOST_BYTES}"
+        raise ConfigError(what, where=WHERE, remedy="take comments and blanks away, or make two stacks of it")
     try:
         template = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        values = _count(template, {})
+    except RecursionError:
+        raise ConfigError("is nested too deeply", where=WHERE, remedy="give a CloudFormation template") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"is no YAML: {error}", where=WHERE, remedy="correct the place that is named") from None
+    if values > _MOST_VALUES:
+        what = f"has {values} values when its aliases are written out, too many for a template"
+        raise ConfigError(what, where=WHERE, remedy="do without aliases of aliases")
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
         raise ConfigError("has no Resources", where=WHERE, remedy="give a CloudFormation template")
     return template
+
+
+def _count(value: Any, known: Dict[int, int]) -> int:
+    """How many values there are with each alias written out; those of an alias are one object, and are counted once."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = 1 + sum(_count(inner, known) for inner in (value.values() if isinstance(value, dict) else value))
+    return known[id(value)]
+
+
+def fits(pattern: Any, text: str) -> bool:
+    """Whether an AllowedPattern takes a whole text; one that Python cannot read takes everything."""
+    try:
+        return re.fullmatch(str(pattern), text) is not None
+    except re.error:
+        return True
 
 
 def values_of(declared: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
@@ -76,9 +105,12 @@ def values_of(declared: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str
         if name not in given and "Default" not in about:
             raise ConfigError("has no value", where=f"parameter {name}", remedy=f"give one: {name}=VALUE")
         text = str(given.get(name, about.get("Default")))
-        _check_parameter(name, text, about)
         is_list = about.get("Type") == "CommaDelimitedList" or str(about.get("Type")).startswith("List<")
-        values[name] = [part.strip() for part in text.split(",")] if is_list else text
+        parts = [part.strip() for part in text.split(",")] if is_list else [text]
+        # CloudFormation holds each item of a list against the rules.
+        for part in parts:
+            _check_parameter(name, part, about)
+        values[name] = parts if is_list else text
     return values
 
 
@@ -91,7 +123,7 @@ def _check_parameter(name: str, text: str, about: Mapping[str, Any]) -> None:
         raise ConfigError(f"is {text!r}, which is none of {listed}", where=f"parameter {name}", remedy=remedy)
     pattern = about.get("AllowedPattern")
     # CloudFormation matches the whole value.
-    if pattern is not None and re.fullmatch(str(pattern), text) is None:
+    if pattern is not None and not fits(pattern, text):
         raise ConfigError(f"is {text!r}, which its pattern refuses", where=f"parameter {name}", remedy=remedy)
     if about.get("Type") == "Number":
         try:

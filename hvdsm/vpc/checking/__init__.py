@@ -1,0 +1,1 @@
+"""Networks that are there: facts read by EC2, and whether a job can run in them."""

@@ -1,0 +1,1 @@
+"""Deleting a network's stack: not while it is in use."""

@@ -1,0 +1,1 @@
+"""The stack of a network: planned, made, changed and followed."""

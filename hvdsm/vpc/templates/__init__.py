@@ -1,0 +1,1 @@
+"""Templates of networks: rendered offline, and what they must have."""
