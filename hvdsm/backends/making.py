@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
+from hvdsm.compose.arguments import MAX_VALUE
 from hvdsm.compose.cloud import CloudOptions, with_cloud_options
-from hvdsm.compose.request import LaunchOptions, build_request, changed_request, file_uri
+from hvdsm.compose.request import LaunchOptions, build_request, changed_request, encode, file_uri
 from hvdsm.errors import ConfigError, UsageError
+from hvdsm.model.plan import PLAN_KEY, JobPlan
 
+# A path, what JSON makes of a plan, or the record.
+PlanGiven = Union[str, Mapping[str, Any], JobPlan, None]
 DEFAULT_OUTPUT = "hvdsm-out"
 
 
@@ -22,6 +27,7 @@ def make_request(
     source_dir: Optional[str] = None,
     output: str = DEFAULT_OUTPUT,
     checkpoint: Optional[str] = None,
+    plan: PlanGiven = None,
     cloud: Optional[CloudOptions] = None,
     **options: Any,
 ) -> Dict[str, Any]:
@@ -46,6 +52,7 @@ def make_request(
             environment=env,
             output=file_uri(os.path.abspath(os.path.expanduser(output))),
             checkpoint=checkpoint_uri(checkpoint),
+            plan=plan_value(plan, source),
             timestamp=datetime.datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")[:-3],
             **options,
         )
@@ -58,6 +65,7 @@ def change_request(
     *,
     channels: Mapping[str, str],
     checkpoint: Optional[str] = None,
+    plan: PlanGiven = None,
     cloud: Optional[CloudOptions] = None,
     **options: Any,
 ) -> Dict[str, Any]:
@@ -66,6 +74,7 @@ def change_request(
         request,
         channels={name: data_uri(place) for name, place in channels.items()},
         checkpoint=checkpoint_uri(checkpoint),
+        plan=plan_value(plan),
         **options,
     )
     return changed if cloud is None else with_cloud_options(changed, cloud)
@@ -92,6 +101,43 @@ def locate_script(script: str, source_dir: Optional[str]) -> Tuple[str, str]:
     if os.path.isfile(script) and not inside.startswith(os.pardir):
         return inside, directory
     raise ConfigError(f"has no {script}", where=f"source directory {directory}", remedy="name the script relative to it")
+
+
+def plan_value(plan: PlanGiven, source: Optional[str] = None) -> Any:
+    """A plan as the hyperparameter has it: the path of its file in the source, else what JSON makes of it; None stays.
+
+    Raises:
+        ConfigError: it is no plan, cannot be read, or is too long for a hyperparameter and not in the source.
+    """
+    if plan is None:
+        return None
+    from hvdsm.compose.plan import parse_plan
+
+    if isinstance(plan, (JobPlan, Mapping)):
+        found = plan.to_dict() if isinstance(plan, JobPlan) else dict(plan)
+        parse_plan(found)
+        where = "the job's plan"
+    else:
+        where = os.path.abspath(os.path.expanduser(plan))
+        try:
+            with open(where, encoding="utf-8-sig") as file:
+                found = json.load(file)
+        except OSError as error:
+            raise ConfigError(error.strerror or str(error), where=where, remedy="check the path of the plan") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"is no JSON: {error}", where=where, remedy="see docs/roles.md for what a plan is") from None
+        parse_plan(found, where)
+        inside = os.path.relpath(os.path.realpath(where), os.path.realpath(source)) if source else os.pardir
+        if source and os.path.isdir(source) and not inside.startswith(os.pardir):
+            return inside
+    length = len(encode(PLAN_KEY, found))
+    if length > MAX_VALUE:
+        raise ConfigError(
+            f"has {length:,} characters as JSON, and a hyperparameter may have {MAX_VALUE:,}",
+            where=where,
+            remedy="put its file into the source directory (--source-dir)",
+        )
+    return found
 
 
 def data_uri(place: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from typing import List
 
 import pytest
-from packaging_support import REPOSITORY, Distributions, files_of_repository
+from packaging_support import REPOSITORY, Distributions, directory_links_of_repository, files_of_repository
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +21,10 @@ def repository_files() -> List[str]:
 def distributions(repository_files: List[str], tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     """Build a wheel and an sdist from a copy, so that nothing left over in the working tree gets into them."""
     copy = tmp_path_factory.mktemp("copy") / "a tree"
-    for name in repository_files:
+    for name in [*repository_files, *directory_links_of_repository()]:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(REPOSITORY / name, copy / name)
+        # Links as they are in a clone: the template in the package is one.
+        shutil.copy2(REPOSITORY / name, copy / name, follow_symlinks=False)
     out = tmp_path_factory.mktemp("dist")
     for kind in ("wheel", "sdist"):
         program = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"

@@ -22,8 +22,17 @@ class Distributions(NamedTuple):
 
 def files_of_repository() -> List[str]:
     """Return the files that are tracked or would be added by ``git add .``, relative to the root."""
+    return [name for name in _entries() if (REPOSITORY / name).is_file()]
+
+
+def directory_links_of_repository() -> List[str]:
+    """Return the symbolic links to directories among them, which git has as entries of their own."""
+    return [name for name in _entries() if (REPOSITORY / name).is_symlink() and (REPOSITORY / name).is_dir()]
+
+
+def _entries() -> List[str]:
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False)
     if listed.returncode != 0:
         pytest.skip(f"which files belong to the repository is not known; git says: {listed.stderr.decode().strip()}")
-    return sorted(name for name in listed.stdout.decode().split("\0") if name and (REPOSITORY / name).is_file())
+    return sorted(name for name in listed.stdout.decode().split("\0") if name)

@@ -24,12 +24,16 @@ def names_in_wheel(wheel: Path) -> Set[str]:
 
 
 def source_files(repository_files: List[str]) -> Set[str]:
-    return {name for name in repository_files if name.startswith("hvdsm/") and name.endswith((".py", "py.typed"))}
+    return {name for name in repository_files if name.startswith("hvdsm/") and name.endswith((".py", "py.typed", ".yaml"))}
+
+
+def recipe_files(repository_files: List[str]) -> Set[str]:
+    return {name for name in repository_files if name.startswith("containers/")}
 
 
 def test_wheel_holds_every_module_and_nothing_else(distributions: Distributions, repository_files: List[str]) -> None:
     packed = {name for name in names_in_wheel(distributions.wheel) if ".dist-info/" not in name}
-    assert packed == source_files(repository_files)
+    assert packed == source_files(repository_files) | {f"hvdsm/images/{name}" for name in recipe_files(repository_files)}
     assert "hvdsm/py.typed" in packed
 
 
@@ -52,6 +56,33 @@ def test_wheel_metadata(distributions: Distributions) -> None:
     # The in-container program is installed into old images too: what the client needs must not be asked for there.
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:") and "extra ==" not in line]
     assert required and all("python_version" in line for line in required)
+
+
+def test_wheel_and_sdist_hold_the_template_itself(
+    distributions: Distributions, repository_files: List[str], tmp_path: Path
+) -> None:
+    template = (REPOSITORY / "vpc" / "training-cluster.yaml").read_bytes()
+    with zipfile.ZipFile(distributions.wheel) as archive:
+        assert archive.read("hvdsm/vpc/training-cluster.yaml") == template
+    with tarfile.open(distributions.sdist) as archive:
+        found = {name.split("/", 1)[1]: member for member in archive.getmembers() for name in [member.name] if "/" in name}
+        # A link would lead to nowhere, or to another place, where the archive is unpacked.
+        assert [name for name, member in found.items() if member.issym() or member.islnk()] == []
+        for name in ("hvdsm/vpc/training-cluster.yaml", "vpc/training-cluster.yaml"):
+            file = archive.extractfile(found[name])
+            assert file is not None and file.read() == template
+        assert recipe_files(repository_files) | {".dockerignore"} <= set(found)
+
+
+def test_a_wheel_made_of_the_sdist_holds_the_template(distributions: Distributions, tmp_path: Path) -> None:
+    with tarfile.open(distributions.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    program = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    built = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=tree, capture_output=True, check=False)
+    assert built.returncode == 0, built.stderr.decode()
+    (wheel,) = tmp_path.glob("*.whl")
+    assert names_in_wheel(wheel) == names_in_wheel(distributions.wheel)
 
 
 def test_sdist_holds_the_same_modules_licence_and_readme(distributions: Distributions, repository_files: List[str]) -> None:
@@ -105,7 +136,54 @@ def test_container_program_starts_and_says_what_is_missing(bare: Path, tmp_path:
     assert "Traceback" not in done.stdout
 
 
+def test_an_installed_hvdsm_has_the_template(distributions: Distributions, tmp_path: Path) -> None:
+    """Unpacked, with what this interpreter has: the template is read from the package, not from the repository."""
+    with zipfile.ZipFile(distributions.wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    program = "import hvdsm; from hvdsm.vpc.templates.template import text; print(hvdsm.__file__); print(len(text()))"
+    done = run([sys.executable, "-c", program], tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    assert done.returncode == 0, done.stdout
+    place, length = done.stdout.splitlines()
+    assert place.startswith(str(tmp_path)) and int(length) == len((REPOSITORY / "vpc" / "training-cluster.yaml").read_text())
+
+
 def test_import_also_works_with_this_repository_elsewhere(bare: Path, tmp_path: Path) -> None:
     where = run([str(bare / "bin" / "python"), "-c", "import hvdsm; print(hvdsm.__file__)"], tmp_path)
     assert where.returncode == 0, where.stdout
     assert not where.stdout.startswith(str(REPOSITORY))
+
+
+def test_an_installed_hvdsm_has_the_recipes_and_can_be_put_into_an_image(distributions: Distributions, tmp_path: Path) -> None:
+    """What is staged from an installation is a project that pip would install with the same programs."""
+    site = tmp_path / "site"
+    unpack = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run([*unpack, str(distributions.wheel)], check=True)
+    program = (
+        "import sys\n"
+        "from hvdsm.images.recipes import recipe\n"
+        "from hvdsm.images.staging import staging\n"
+        "import shutil\n"
+        "found = recipe('pytorch')\n"
+        "with staging(found.copies(None), found.texts(), print) as place:\n"
+        "    shutil.copytree(place, sys.argv[1], symlinks=True)\n"
+    )
+    context = tmp_path / "context"
+    done = run([sys.executable, "-c", program, str(context)], tmp_path, PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stdout
+    for script in (REPOSITORY / "containers" / "shared").iterdir():
+        copy = context / "containers" / "shared" / script.name
+        assert copy.read_bytes() == script.read_bytes() and os.access(copy, os.X_OK) == os.access(script, os.X_OK)
+    for name in ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "vpc"):
+        assert (context / name).exists(), "a Dockerfile copies it"
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    built = subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=context, capture_output=True, check=False)
+    assert built.returncode == 0, built.stderr.decode()
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == distributions.wheel.name
+    modules = {name for name in names_in_wheel(distributions.wheel) if name.endswith((".py", "py.typed", "cluster.yaml"))}
+    assert modules <= names_in_wheel(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        (listed,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        programs = configparser.ConfigParser()
+        programs.read_string(archive.read(listed).decode())
+    assert dict(programs["console_scripts"]) == {"hvdsm": "hvdsm.cli:main", "hvdsm-train": "hvdsm.container.train:main"}

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import check_docs
+import checkov
 import demo
 import environment
 import horovod_wheel
@@ -83,7 +84,7 @@ def test_an_interpreter_without_fitting_version_is_refused_with_the_reason() -> 
 
 
 def test_a_moved_or_unknown_environment_has_no_record(tmp_path: Path) -> None:
-    assert set(environment.recorded()) <= {"repository", "venv", "rehearsal", "torch", "all", *sdk.RECIPES}
+    assert set(environment.recorded()) <= {"repository", "venv", "rehearsal", "torch", "all", "checkov", "graph", *sdk.RECIPES}
     assert environment.digest(["a"]) != environment.digest(["b"])
 
 
@@ -201,3 +202,16 @@ def test_an_environment_that_is_named_is_not_made(monkeypatch: pytest.MonkeyPatc
     assert sdk.to_make("sdk") == ["sdk2", "sdk3"]
     monkeypatch.setenv("HVDSM_SDK2_PYTHON", sys.executable)
     assert sdk.to_make("sdk") == ["sdk3"]
+
+
+def test_templates_are_looked_at_by_programs_that_are_pinned() -> None:
+    assert checkov.templates() == ["vpc/training-cluster.yaml"]
+    assert checkov.digest("3.11") == checkov.digest("3.11") != checkov.digest("3.10")
+    with open(checkov.CONSTRAINTS, encoding="utf-8") as lines:
+        assert any(line.startswith("checkov==") for line in lines)
+    first, *others = checkov.checks()
+    # It sends nothing to anybody, and no check is left out from here: what is suppressed stands in the template with its reason.
+    assert "--skip-download" in first and not {"--skip-check", "--soft-fail"} & set(first)
+    # cfn-lint's -i would leave checks out.
+    (lint,) = others
+    assert set(checkov.REGIONS) < set(lint) and "-c" in lint and "-i" not in lint

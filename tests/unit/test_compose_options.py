@@ -132,6 +132,9 @@ def test_the_earliest_failure_is_the_cause() -> None:
         (failure("exit", 1.0), failure("signal", 1.1, 1, signal=9)),
         (failure("signal", 1.0, signal=9, message=ENDED_BY_MPIRUN), failure("exit", 1.1, 1)),
         (failure("signal", 1.0, signal=15), failure("exit", 1.1, 1)),
+        (failure("exception", 1.0, exception="EOFError"), failure("role", 1.1, signal=9)),
+        (failure("exit", 1.0, reported=True), failure("role", 1.1, signal=11)),
+        (failure("exit", 1.0), failure("role", 1.1, signal=9)),
     ],
 )
 def test_a_consequence_gives_way_to_its_cause(first: RankFailure, second: RankFailure) -> None:
@@ -141,6 +144,14 @@ def test_a_consequence_gives_way_to_its_cause(first: RankFailure, second: RankFa
 def test_an_exit_that_the_script_reported_stands() -> None:
     one, two = failure("exit", 1.0, reported=True), failure("signal", 1.1, 1, signal=9)
     assert first_cause([one, two]) == one
+
+
+@pytest.mark.parametrize("second", [failure("role", 1.1), failure("role", 1.1, signal=15), failure("role", 2.5, signal=9)])
+def test_a_process_beside_the_ranks_that_ends_after_a_rank_is_not_its_cause(second: RankFailure) -> None:
+    one = failure("exception", 1.0, exception="ValueError")
+    assert first_cause([one, second]) == one
+    killed = failure("signal", 1.0, signal=9)
+    assert first_cause([killed, second]) == killed
 
 
 @given(st.text(max_size=5000), st.text(max_size=5000), st.text(max_size=2000))

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from hvdsm.backends.base import NOTE, PHASE, WARNING, Event
 from hvdsm.backends.local.gateway import Relay, client_variables, listen
@@ -30,7 +30,7 @@ from hvdsm.backends.local.pipes import Feeder
 from hvdsm.backends.local.plan import LocalPlan, make_plan
 from hvdsm.backends.local.prelude import with_prelude
 from hvdsm.backends.local.result import collect, read_outcome
-from hvdsm.backends.local.run import INTERRUPTED, PROGRAM, STOPPED, TIMEOUT, Run
+from hvdsm.backends.local.run import INTERRUPTED, PROGRAM, STOPPED, TIMEOUT, Cluster, Run
 from hvdsm.backends.local.secret_values import NAMES, secret_values
 from hvdsm.backends.local.single import SingleMachine
 from hvdsm.backends.local.stage import Stage, lay_out, prepare, remove_tree
@@ -38,7 +38,7 @@ from hvdsm.backends.local.verdict import exit_code
 from hvdsm.compose.secrets import forms
 from hvdsm.emulator import ClusterSpec, EmulatedCluster
 from hvdsm.errors import ConfigError
-from hvdsm.model import NONE, JobOutcome
+from hvdsm.model import JobOutcome
 from hvdsm.model.outcome import STOPPED as JOB_STOPPED
 
 HOSTS_UP = "hosts up"
@@ -51,7 +51,7 @@ class LocalJob:
 
     plan: LocalPlan
     stage: Stage
-    cluster: Union[EmulatedCluster, SingleMachine]
+    cluster: Cluster
     run: Run
     hosts_up: float
     ended: Optional[JobOutcome] = None
@@ -94,10 +94,10 @@ class LocalBackend:
         """
         started = time.monotonic()
         secrets_of = secret_values(plan.request, self.environ)
-        stage = prepare(plan, say, self.environ)
+        stage = self._staged(plan, say)
         options = plan.options
         ours = plan.command is None
-        run = Run(started, plan.max_run, plan.stop_grace, options.interrupt_after, together=ours, alone=_alone(plan))
+        run = Run(started, plan.max_run, plan.stop_grace, options.interrupt_after, together=ours, alone=plan.alone)
         try:
             started_job = self._start(plan, stage, run, secrets_of)
         except BaseException:
@@ -106,6 +106,10 @@ class LocalBackend:
         job = LocalJob(plan, stage, run=run, secrets=secrets_of, **started_job)
         job.warnings += stage.prelude.warnings if stage.prelude is not None else ()
         return job
+
+    def _staged(self, plan: LocalPlan, say: Callable[[str], None]) -> Stage:
+        """What the hosts find; an image has more of it than this machine's Python."""
+        return prepare(plan, say, self.environ)
 
     def _start(self, plan: LocalPlan, stage: Stage, run: Run, secrets_of: Mapping[str, str]) -> Dict[str, Any]:
         """Start the hosts and the program on each: the fields of :class:`LocalJob` that come of it."""
@@ -116,13 +120,13 @@ class LocalBackend:
                 feeders.append(Feeder(feed.directory, feed.channel, feed.files, feed.form))
                 run.at_close(feeders[-1].close)
                 feeders[-1].start()
-            cluster = self._cluster(plan, stage)
+            cluster = self._cluster(plan, stage, secrets_of)
             hosts_up = run.seconds()
             try:
                 if plan.options.gateway is not None and not plan.single and not _isolated(plan):
                     port = plan.options.gateway.port
                     run.at_close(Relay(listen(cluster, plan.hosts, port), port).close)
-                environments = host_environments(plan, stage, self.environ, secrets_of)
+                environments = self._environments(plan, stage, secrets_of)
                 run.start_programs(cluster, environments, logs, plan.command or PROGRAM, launcher=plan.launcher)
             except OSError as error:
                 cluster.close()
@@ -147,12 +151,17 @@ class LocalBackend:
         if not definitions:
             return None
         # A host that waits for no other may say, and end, something before the launcher hears of it.
-        alone = _alone(plan)
+        alone = plan.alone
         names = plan.hosts if alone or plan.command is not None else (plan.launcher,)
         paths = [os.path.join(logs, f"{name}.log") for name in names]
         return Meter(definitions, paths, importable(base_environment(self.environ)), own=alone)
 
-    def _cluster(self, plan: LocalPlan, stage: Stage) -> Union[EmulatedCluster, SingleMachine]:
+    def _environments(self, plan: LocalPlan, stage: Stage, secrets_of: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
+        return host_environments(plan, stage, self.environ, secrets_of)
+
+    def _cluster(self, plan: LocalPlan, stage: Stage, secrets_of: Mapping[str, str]) -> Cluster:
+        """The hosts, up: something that programs can be started on."""
+        del secrets_of
         if plan.single:
             return SingleMachine()
         spec = ClusterSpec(
@@ -164,6 +173,7 @@ class LocalBackend:
             sshd=stage.prelude is not None and stage.prelude.ssh,
             delay_ms=plan.options.delay_ms,
             mbit=plan.options.mbit,
+            slow=plan.options.slow_hosts,
         )
         return EmulatedCluster.start(spec)
 
@@ -222,7 +232,7 @@ class LocalBackend:
         yield Event(NOTE, f"relaunching the job on new hosts, with {found}", seconds=first.seconds())
         self._measure(job)
         ours = plan.command is None
-        run = Run(first.started, plan.max_run, plan.stop_grace, used=used, together=ours, alone=_alone(plan))
+        run = Run(first.started, plan.max_run, plan.stop_grace, used=used, together=ours, alone=plan.alone)
         for name, value in self._start(plan, job.stage, run, job.secrets).items():
             setattr(job, name, value)
         job.run, job.interruptions = run, 1
@@ -274,11 +284,6 @@ class LocalBackend:
                 continue
         assert job.ended is not None
         return job.ended
-
-
-def _alone(plan: LocalPlan) -> bool:
-    """Whether each host begins by itself."""
-    return plan.command is None and plan.distribution == NONE and not plan.single
 
 
 def _isolated(plan: LocalPlan) -> bool:

@@ -25,6 +25,7 @@ from hvdsm.compose.hostfile import job_hostfile
 from hvdsm.compose.mask import mask_arguments, mask_mapping, mask_request, mask_text
 from hvdsm.compose.mpirun import job_command
 from hvdsm.compose.place import rank_environment
+from hvdsm.compose.plan import summary
 from hvdsm.compose.ssh import ssh_config
 from hvdsm.container.agent import SECRET
 from hvdsm.container.config import ContainerConfig, read_config
@@ -32,9 +33,11 @@ from hvdsm.container.facts import probe_mpi
 from hvdsm.container.hostenv import host_environment, with_hvdsm
 from hvdsm.container.launcher import MASTER_PORT
 from hvdsm.container.mpirun import contract_names, efa_device, mpi4py_variables, pinned_interface
+from hvdsm.container.planning import read_plan
 from hvdsm.container.source import command_in
 from hvdsm.errors import MpiError
 from hvdsm.model import MPI, NONE
+from hvdsm.model.plan import PLAN_KEY
 
 # A job makes its own session directory, with a random name, on every host.
 SESSION = "/tmp/hvdsm-session"
@@ -156,8 +159,17 @@ def dry_run(request: Mapping[str, Any], options: LocalOptions, environ: Optional
         mpirun=_mpirun(plan, config, slots, container, variables),
         environment=mask_mapping(dict(difference(variables, environ))),
         request=mask_request(plan.request),
-        notes=(*plan.notes, *notes, *(f"warning: {text}" for text in plan.warnings)),
+        notes=(*plan.notes, *notes, *_planned(plan, config), *(f"warning: {text}" for text in plan.warnings)),
     )
+
+
+def _planned(plan: LocalPlan, config: ContainerConfig) -> List[str]:
+    """The steps and roles of the job; those of a file in an archive are not looked into."""
+    value = config.job.reserved.get(PLAN_KEY)
+    directory = plan.source.directory if plan.source is not None else None
+    if not config.planned or (isinstance(value, str) and directory is None):
+        return [f"steps and roles are those of {value} in the source"] if config.planned else []
+    return mask_arguments(summary(read_plan(value, directory or "/")))
 
 
 def _of_command(plan: LocalPlan, command: Sequence[str], environ: Mapping[str, str]) -> DryRun:

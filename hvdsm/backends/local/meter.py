@@ -29,8 +29,8 @@ PATIENCE = 0.5
 FINISH = 20.0
 _MODULE = "hvdsm.backends.local.meter"
 _PIECE = 1 << 20
-# A line of a rank, as hvdsm's program tags it.
-_TAGGED = re.compile(rb"\[\d+,([^\],\s]+)\]~? ")
+# A line of a rank, or of a process beside the ranks, as hvdsm's program tags it.
+_TAGGED = re.compile(rb"\[[\w.-]+,([^\],\s]+)\]~? ")
 
 
 @dataclass(frozen=True)

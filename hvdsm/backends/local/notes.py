@@ -7,6 +7,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 from hvdsm.backends.local.checkpoint import Checkpoint
 from hvdsm.backends.local.data import PIPE, input_mode
 from hvdsm.backends.local.machine import Machine
+from hvdsm.backends.local.options import LocalOptions
 from hvdsm.backends.local.program import command_of
 from hvdsm.compose.cloud import is_own_program
 from hvdsm.compose.request import CHECKPOINTS
@@ -74,6 +75,14 @@ def checkpoint_notes(request: Mapping[str, Any], checkpoint: Optional[Checkpoint
         there = f"{single_dir}/{checkpoint.below_base or 'checkpoints'}"
         place = f"{there}, not {checkpoint.local_path}: this machine is the only host"
     return [f"checkpoints: {checkpoint.directory} ({files} file{'s' if files != 1 else ''}) is {place}."]
+
+
+def shape_notes(options: LocalOptions) -> List[str]:
+    """How the network between emulated hosts is slowed."""
+    parts = [f"{options.delay_ms:g} ms one way"] * bool(options.delay_ms)
+    parts += [f"each host sends at {options.mbit:g} Mbit/s at most"] * bool(options.mbit)
+    parts += [f"{host.name} is slower: {host.words}" for host in options.slow_hosts]
+    return [f"network: {'; '.join(parts)}."] if parts else []
 
 
 def plan_warnings(total: int, machine: Machine, *, single: bool, hosts: int, kind: str) -> Tuple[str, ...]:

@@ -19,7 +19,7 @@ from hvdsm.backends.local.layout import (
     processes_of,
 )
 from hvdsm.backends.local.machine import Machine
-from hvdsm.backends.local.notes import UNPROVEN, checkpoint_notes, plan_warnings, request_notes
+from hvdsm.backends.local.notes import UNPROVEN, checkpoint_notes, plan_warnings, request_notes, shape_notes
 from hvdsm.backends.local.options import NAMESPACES, SINGLE, LocalOptions
 from hvdsm.backends.local.origin import source_of
 from hvdsm.backends.local.program import check_command, command_of, is_shipped
@@ -35,6 +35,7 @@ from hvdsm.emulator import divide_gpus
 from hvdsm.emulator.places import is_hidden
 from hvdsm.errors import ConfigError, NamespacesUnavailable, UsageError
 from hvdsm.model import MPI, NONE
+from hvdsm.model.slow import check_slow_hosts
 
 # Where the hosts' directories are while a job runs, below its results.
 WORK = ".hosts"
@@ -86,6 +87,11 @@ class LocalPlan:
         return tuple(host.name for host in self.layout)
 
     @property
+    def alone(self) -> bool:
+        """Whether each host shows its own lines: it begins by itself, and may end before the launcher hears of it."""
+        return self.command is None and self.distribution == NONE and not self.single
+
+    @property
     def launcher(self) -> str:
         """Name of the host that starts the ranks, and has their lines and the model: the first of the distribution."""
         if self.command is not None:
@@ -101,7 +107,7 @@ def make_plan(request: Mapping[str, Any], options: LocalOptions, machine: Machin
         NamespacesUnavailable: emulated hosts were demanded and cannot be had.
     """
     check_request(request)
-    _check_unmasked(request)
+    check_unmasked(request)
     name = request["TrainingJobName"]
     job_dir = os.path.join(os.path.abspath(os.path.expanduser(options.output)), name)
     if os.path.lexists(job_dir):
@@ -113,18 +119,19 @@ def make_plan(request: Mapping[str, Any], options: LocalOptions, machine: Machin
     wanted = hosts_of(request)
     command = command_of(request)
     kind, processes = (NONE, 1) if command else (distribution_of(request), processes_of(request))
-    _check_distribution(request, command)
+    check_distribution(request, command)
     compile_metrics((request.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or ())
     single, notes = _mode(options, machine, len(wanted), command)
     together = wanted if command else distribution_hosts(request, wanted)
     layout = together[:1] if single else wanted
-    gpus = _divide(machine.gpus, len(wanted), processes, single, command)
+    gpus = divide(machine.gpus, len(wanted), processes, single, command)
     if single and kind != NONE:
         processes = len(together) * (processes or max(1, len(machine.gpus) // len(wanted)))
-    root = _s3_root(options)
+    root = s3_root_of(options)
     program, source = source_of(request, root, command)
-    channels = _channels(request, root)
+    channels = channels_of(request, root)
     checkpoint = checkpoint_of(request, root, job_dir)
+    check_slow_hosts(options.slow_hosts, [host.name for host in wanted])
     if options.interrupt_after is not None:
         check_seconds(options.interrupt_after, "interrupt after")
     warnings = list(plan_warnings((processes or 1) * len(layout), machine, single=single, hosts=len(wanted), kind=kind))
@@ -146,19 +153,20 @@ def make_plan(request: Mapping[str, Any], options: LocalOptions, machine: Machin
         mpirun=machine.mpirun,
         gpus=gpus,
         max_run=max_run_of(request),
-        stop_grace=_stop_grace(request, options),
+        stop_grace=stop_grace_of(request, options),
         checkpoint=checkpoint,
         notes=(
             *request_notes(request),
             *checkpoint_notes(request, checkpoint, f"{job_dir}/{WORK}/{layout[0].name}" if single else None),
             *notes,
+            *([] if single else shape_notes(options)),
         ),
         warnings=tuple(warnings),
         command=command,
     )
 
 
-def _check_distribution(request: Mapping[str, Any], command: Optional[Tuple[str, ...]]) -> None:
+def check_distribution(request: Mapping[str, Any], command: Optional[Tuple[str, ...]]) -> None:
     """Find here what the container program would refuse on every host.
 
     Raises:
@@ -173,7 +181,12 @@ def _check_distribution(request: Mapping[str, Any], command: Optional[Tuple[str,
         parse_options(str(decoded(values, "sagemaker_mpi_custom_mpi_options") or ""))
 
 
-def _channels(request: Mapping[str, Any], root: Optional[str]) -> Tuple[DataSet, ...]:
+def channels_of(request: Mapping[str, Any], root: Optional[str]) -> Tuple[DataSet, ...]:
+    """Where the data of each channel is.
+
+    Raises:
+        ConfigError: it is missing, or cannot be had from here.
+    """
     mode = str((request.get("AlgorithmSpecification") or {}).get("TrainingInputMode") or "File")
     found = tuple(
         data.channel_data(channel, root, mode)
@@ -188,7 +201,12 @@ def _channels(request: Mapping[str, Any], root: Optional[str]) -> Tuple[DataSet,
     return found
 
 
-def _check_unmasked(request: Mapping[str, Any]) -> None:
+def check_unmasked(request: Mapping[str, Any]) -> None:
+    """Refuse a request that was written with masks in place of its secrets.
+
+    Raises:
+        ConfigError: it holds one.
+    """
     fields = masked_fields(request)
     if fields:
         option = "--env" if fields[0].startswith("Environment") else "--hp"
@@ -199,7 +217,12 @@ def _check_unmasked(request: Mapping[str, Any]) -> None:
         )
 
 
-def _s3_root(options: LocalOptions) -> Optional[str]:
+def s3_root_of(options: LocalOptions) -> Optional[str]:
+    """The directory that stands for S3, absolute.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if options.s3_root is None:
         return None
     root = os.path.abspath(os.path.expanduser(options.s3_root))
@@ -225,13 +248,18 @@ def _mode(options: LocalOptions, machine: Machine, count: int, command: Optional
     reason, remedy = machine.availability.reason, machine.availability.remedy
     if options.hosts == NAMESPACES or command is not None:
         raise NamespacesUnavailable(reason, where="emulated hosts", remedy=remedy)
-    shaped = " Network shaping (delay, rate) is left out." if options.delay_ms or options.mbit else ""
+    shaped = " Network shaping (delay, rate) is left out." if options.delay_ms or options.mbit or options.slow_hosts else ""
     return True, [f"Emulated hosts are not to be had here: {reason} (to get them: {remedy}). {UNPROVEN}{shaped}"]
 
 
-def _divide(
+def divide(
     gpus: Tuple[str, ...], hosts: int, processes: Optional[int], single: bool, command: Optional[Tuple[str, ...]]
 ) -> Optional[Tuple[Tuple[str, ...], ...]]:
+    """The GPUs of each host; None where there are none.
+
+    Raises:
+        ConfigError: there are too few.
+    """
     if not gpus:
         return None
     if command is not None:
@@ -249,7 +277,12 @@ def _divide(
     return divide_gpus(gpus, hosts)
 
 
-def _stop_grace(request: Mapping[str, Any], options: LocalOptions) -> float:
+def stop_grace_of(request: Mapping[str, Any], options: LocalOptions) -> float:
+    """Seconds from SIGTERM to SIGKILL.
+
+    Raises:
+        UsageError: it is no number of seconds.
+    """
     if options.stop_grace is not None:
         if not isinstance(options.stop_grace, (int, float)) or not 0 <= options.stop_grace < float("inf"):
             raise UsageError(f"must be a number of seconds from 0, not {options.stop_grace!r}", where="stop grace")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Tuple
 
 from hvdsm.compose.cloud import SECRETS
 from hvdsm.errors import ConfigError
@@ -12,6 +12,20 @@ if TYPE_CHECKING:
 
 # Tells the container program which of its variables are secrets, so that it keeps their values out of what it says.
 NAMES = "HVDSM_SECRET_NAMES"
+
+
+def secret_names(request: Mapping[str, Any]) -> Tuple[str, ...]:
+    """The variables that ``sagemaker_hvdsm_secrets`` asks for; nothing is fetched.
+
+    Raises:
+        ConfigError: they are written wrongly.
+    """
+    text = (request.get("HyperParameters") or {}).get(SECRETS)
+    if not text:
+        return ()
+    from hvdsm.compose.secrets import parse_secrets
+
+    return tuple(parse_secrets(text))
 
 
 def secret_values(request: Mapping[str, Any], environ: Mapping[str, str]) -> Dict[str, str]:

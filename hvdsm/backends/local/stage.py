@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -23,9 +24,10 @@ from hvdsm.backends.source import source_files
 from hvdsm.compose.cloud import BUNDLE_CHANNEL, BUNDLE_FILE
 from hvdsm.compose.mask import mask_request
 from hvdsm.emulator import Mount
-from hvdsm.errors import ConfigError
+from hvdsm.errors import BackendUnavailable, ConfigError
 
 SOURCE_TARGET = "/opt/hvdsm/source"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,14 @@ class Stage:
     prelude: Optional[Prelude] = None
 
 
-def prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str]) -> Stage:
+def prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str], *, image: bool = False) -> Stage:
     """Make ``JOB-NAME/`` with ``running.json``, ``request.json``, ``logs/`` and the staged hosts.
+
+    ``image`` says that the hosts run an image, which has what its programs need, or installs it itself.
 
     Raises:
         ConfigError: the directory exists or cannot be made, or data cannot be had.
+        BackendUnavailable: there is no room.
     """
     try:
         os.makedirs(os.path.dirname(plan.job_dir), exist_ok=True)
@@ -61,13 +66,17 @@ def prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, s
             f"cannot be made: {error.strerror}", where=plan.job_dir, remedy="choose another --job-name or --output"
         ) from None
     try:
-        return _prepare(plan, say, environ)
-    except BaseException:
+        return _prepare(plan, say, environ, image)
+    except BaseException as error:
         remove_tree(plan.job_dir)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise BackendUnavailable(
+                f"cannot be written: {error.strerror}", where=plan.job_dir, remedy="free some room, or choose another --output"
+            ) from None
         raise
 
 
-def _prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str]) -> Stage:
+def _prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, str], image: bool) -> Stage:
     write_running(plan.job_dir)
     work = os.path.join(plan.job_dir, WORK)
     os.mkdir(work, 0o700)
@@ -81,6 +90,8 @@ def _prepare(plan: LocalPlan, say: Callable[[str], None], environ: Mapping[str, 
     for channel in channels:
         if channel.pipe is not None:
             check_files(channel.name, placing.feed_of(channel, work).files, channel.pipe)
+    if image:
+        return lay_out(plan, Stage(work, {}, (), source, channels))
     if plan.command is not None:
         prelude = prelude_of(plan, channels, work, say, environ)
         return lay_out(plan, Stage(work, {}, (), source, channels, prelude.packages, prelude=prelude))
