@@ -13,9 +13,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, Literal, Mapping, Optional, Sequence, TextIO, Tuple, Union, overload
 
 from hvdsm.backends.display import Display
+from hvdsm.backends.executing import container_options, execute
 from hvdsm.backends.local import LocalOptions
 from hvdsm.backends.making import (
     DEFAULT_OUTPUT,
+    PlanGiven,
     change_request,
     checkpoint_uri,
     data_uri,
@@ -28,9 +30,10 @@ from hvdsm.compose.limits import check_types
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
 from hvdsm.errors import UsageError
 from hvdsm.model import MPI, JobOutcome
+from hvdsm.model.slow import SlowHost
+from hvdsm.model.slow import slow_hosts as slow_hosts_of
 
 if TYPE_CHECKING:
-    from hvdsm.backends.local import LocalJob
     from hvdsm.backends.sagemaker import TrainingJobHandle
 
 __all__ = [
@@ -48,15 +51,18 @@ __all__ = [
 ]
 
 LOCAL = "local"
+DOCKER = "docker"
 SAGEMAKER = "sagemaker"
-BACKENDS = (LOCAL, SAGEMAKER)
+BACKENDS = (LOCAL, DOCKER, SAGEMAKER)
 # Fields of SageMakerOptions that arguments of `launch` give.
-_CLOUD_ONLY = ("aws_profile", "s3_prefix", "container_program", "vpc_stack", "stop_on_interrupt", "prices", "interval")
+_CLOUD_ONLY = (
+    "aws_profile", "s3_prefix", "container_program", "vpc_stack", "zone", "vpc_check", "stop_on_interrupt", "prices", "interval",
+)  # fmt: skip
 
 
 @overload
 def launch(
-    script: Optional[str] = ..., args: Sequence[str] = ..., *, backend: Literal["local"] = ..., **options: Any
+    script: Optional[str] = ..., args: Sequence[str] = ..., *, backend: Literal["local", "docker"] = ..., **options: Any
 ) -> JobOutcome: ...
 
 
@@ -90,14 +96,18 @@ def launch(
     region: Optional[str] = None,
     delay_ms: float = 0.0,
     mbit: float = 0.0,
+    slow_hosts: Sequence[Union[str, SlowHost]] = (),
     stream: Optional[TextIO] = None,
     checkpoint: Optional[str] = None,
     interrupt_after: Optional[float] = None,
     stop_grace: Optional[float] = None,
     hang_timeout: Optional[float] = None,
     max_restarts: Optional[int] = None,
+    plan: PlanGiven = None,
     settings: Sequence[str] = (),
     wait: bool = False,
+    engine: str = "auto",
+    shm_size: Optional[str] = None,
     **cloud: Any,
 ) -> Union[JobOutcome, TrainingJobHandle]:
     """Run a training script on hosts of this machine as a SageMaker training job would run it, or as one in SageMaker.
@@ -105,7 +115,7 @@ def launch(
     Args:
         script: the training script; with ``source_dir`` relative to it.
         args: words that the script gets verbatim after the arguments made of hyperparameters.
-        backend: ``local`` or ``sagemaker``.
+        backend: ``local``, ``docker`` (containers of ``image`` on this machine) or ``sagemaker``.
         instance_count: number of hosts.
         processes_per_host: ranks on each host; by default its GPUs, else 1.
         custom_mpi_options: further options of mpirun, quoted as in a shell; they win over hvdsm's own.
@@ -117,7 +127,8 @@ def launch(
         max_run: time limit in seconds.
         output: directory under which the results go, in ``JOB-NAME/``.
         request: a CreateTrainingJob request instead of a script; ``channels``, ``env``, ``hyperparameters``, ``job_name``,
-            ``max_run``, ``checkpoint``, ``hang_timeout``, ``max_restarts`` and the fields of ``cloud`` change it for this run.
+            ``max_run``, ``checkpoint``, ``hang_timeout``, ``max_restarts``, ``plan`` and the fields of ``cloud`` change it for
+            this run.
         s3_root: directory that stands for S3: ``s3://bucket/key`` is ``s3_root/bucket/key``; local only.
         distribution: ``mpi``, ``torch_distributed`` or ``none``.
         mpirun: path of mpirun; the first on PATH by default; local only.
@@ -126,6 +137,7 @@ def launch(
         region: AWS region.
         delay_ms: one-way network delay between hosts, milliseconds; local only.
         mbit: rate of each host's link, megabits per second; local only.
+        slow_hosts: hosts that are slower than the others, as ``HOST:delay-ms=20,mbit=100``; local only.
         stream: where live output goes; standard output by default.
         checkpoint: directory, or ``s3://`` prefix, that keeps ``/opt/ml/checkpoints`` of all hosts, for this run and the next.
         interrupt_after: seconds of ranks running after which all hosts are taken away, as from a managed spot job, and the
@@ -133,11 +145,14 @@ def launch(
         stop_grace: seconds between SIGTERM and SIGKILL when a job is stopped or interrupted; 10 by default (the service: 120).
         hang_timeout: seconds without output and without ``hvdsm.progress`` of any rank after which the job fails.
         max_restarts: how often the ranks are started again on the same hosts after a failure.
+        plan: steps before and after the ranks and processes beside them: a JSON file, or what JSON makes of it.
         settings: ``Path.To.Field=JSON`` for further fields of the request.
         wait: whether to return only when a job in SageMaker has ended.
+        engine: ``docker``, ``podman`` or ``auto``; of the back end docker only.
+        shm_size: size of ``/dev/shm`` of each container, as ``8gb``; of the back end docker only.
         cloud: fields of :class:`hvdsm.compose.cloud.CloudOptions` (``image``, ``role``, ``spot``, ``subnets``, …), and
-            ``aws_profile``, ``s3_prefix``, ``container_program``, ``vpc_stack``, ``stop_on_interrupt``, ``prices`` and
-            ``interval`` of :class:`hvdsm.backends.sagemaker.SageMakerOptions`.
+            ``aws_profile``, ``s3_prefix``, ``container_program``, ``vpc_stack``, ``zone``, ``vpc_check``,
+            ``stop_on_interrupt``, ``prices`` and ``interval`` of :class:`hvdsm.backends.sagemaker.SageMakerOptions`.
 
     Returns:
         how the job ended; a failing job raises nothing, see ``outcome.ok`` and ``outcome.failure``.  Of ``sagemaker`` a handle
@@ -162,6 +177,7 @@ def launch(
         "checkpoint": checkpoint,
         "hang_timeout": hang_timeout,
         "max_restarts": max_restarts,
+        "plan": plan,
         "cloud": fields,
     }
     if request is None:
@@ -190,10 +206,17 @@ def launch(
 
         told = SageMakerOptions(region=region, output=output, settings=tuple(settings), wait=wait, **more)
         service = SageMakerBackend(told)
-        handle = TrainingJobHandle(service, submit(service, service.plan(made), display))
+        handle = TrainingJobHandle(service, submit(service, service.plan(made, say=display.say), display))
         if wait:
             handle.wait(stream, stop_on_interrupt=told.stop_on_interrupt)
         return handle
+    made = dict(with_settings(made, settings))
+    if backend == DOCKER:
+        contained = container_options(
+            more, output=output, s3_root=s3_root, engine=engine, shm_size=shm_size, stop_grace=stop_grace,
+            interrupt_after=interrupt_after,
+        )  # fmt: skip
+        return _ended(execute(made, contained, display))
     options = LocalOptions(
         output=output,
         hosts=hosts,
@@ -201,10 +224,19 @@ def launch(
         mpirun=mpirun,
         delay_ms=delay_ms,
         mbit=mbit,
+        slow_hosts=slow_hosts_of(slow_hosts),
         stop_grace=stop_grace,
         interrupt_after=interrupt_after,
     )
-    outcome = execute(with_settings(made, settings), options, display)
+    return _ended(execute(made, options, display))
+
+
+def _ended(outcome: JobOutcome) -> JobOutcome:
+    """The outcome of a job of this machine, unless it was the user's interrupt.
+
+    Raises:
+        KeyboardInterrupt: it was.
+    """
     if outcome.exit_code == 128 + signal.SIGINT and outcome.status == "Stopped":
         raise KeyboardInterrupt
     return outcome
@@ -238,34 +270,6 @@ def cloud_options(given: Mapping[str, Any]) -> Tuple[CloudOptions, Dict[str, Any
     listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     own: Dict[str, Any] = {name: value for name, value in listed.items() if name in fields}
     return CloudOptions(**own), {name: value for name, value in listed.items() if name in _CLOUD_ONLY}
-
-
-def execute(request: Mapping[str, Any], options: LocalOptions, display: Display, *, summary: bool = True) -> JobOutcome:
-    """Execute a request by the local back end and show it.
-
-    SIGINT, SIGTERM and SIGHUP stop the job orderly, a second one at once.
-    """
-    from hvdsm.backends.local import LocalBackend
-
-    backend = LocalBackend(options)
-    plan = backend.plan(request)
-    display.launcher = plan.launcher
-    display.say(f"{plan.job_name}: {len(plan.hosts)} host{'s' if len(plan.hosts) > 1 else ''}, results go to {plan.job_dir}")
-    job: Optional[LocalJob] = None
-
-    def stop(number: int) -> None:
-        if job is None:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        backend.stop(job, number)
-
-    with stopping_signals(stop):
-        job = backend.submit(plan, display.say)
-        for event in backend.events(job):
-            display.show(event)
-        outcome = backend.outcome(job)
-    if summary:
-        display.summary(outcome, plan.job_dir)
-    return outcome
 
 
 def distribution(processes_per_host: Optional[int] = None, custom_mpi_options: str = "") -> Dict[str, Any]:

@@ -15,12 +15,20 @@ import steps
 import system_packages
 
 VENV = os.path.join(steps.REPOSITORY, ".venv")
+# Tests that leave the cores idle for a part of their time, or need one only, share them among two processes, module by module.
+SHARED = ("-n", "2", "--dist", "loadfile")
 PYTHON = os.path.join(VENV, "bin", "python")
 CONSTRAINTS = os.path.join(steps.REPOSITORY, "tools", "constraints.txt")
 RECORD = os.path.join(VENV, "hvdsm-setup.json")
 # Beside the pinned 4.1: the other kind that hvdsm composes for.
 OPENMPI5 = "5.0.11"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+
+_COMPILE = """
+import compileall, re, sysconfig
+for folder in ("hvdsm", sysconfig.get_path("purelib")):
+    compileall.compile_dir(folder, maxlevels=50, rx=re.compile(re.escape(folder) + ".*/tests?/"), quiet=1, workers=0)
+"""
 
 # TensorFlow 2.15, the last with Keras 2 (which Horovod needs), has wheels up to 3.11; the client needs 3.10.
 VERSIONS = ("3.11", "3.10")
@@ -132,17 +140,19 @@ def pip_install(stage: str, arguments: Sequence[str], *, indexes: Sequence[str] 
         indexes: further package indexes, beside those pip is configured with.
     """
     extra = [word for index in indexes for word in ("--extra-index-url", index)]
-    base = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--constraint", CONSTRAINTS]
-    steps.run_logged([*base, *extra, *arguments], log_path(stage), env=environment_for_pip())
+    # What is needed of it is compiled afterwards, by all cores.
+    base = [PYTHON, "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", "--no-input"]
+    steps.run_logged([*base, "--constraint", CONSTRAINTS, *extra, *arguments], log_path(stage), env=environment_for_pip())
 
 
 def compile_modules() -> None:
-    """Compile hvdsm's modules, as pip does for a package that is not editable.
+    """Compile hvdsm's modules and those of the packages in .venv, less their tests.
 
-    Emulated hosts see the machine's files copy-on-write: each of their processes would compile them again.
+    Emulated hosts see the machine's files copy-on-write: each of their processes would compile them again.  What does not
+    compile, as a package's template of code, is left as it is, as pip does.
     """
     env = {key: value for key, value in environment_for_pip().items() if key != "PYTHONDONTWRITEBYTECODE"}
-    steps.run_logged([PYTHON, "-m", "compileall", "-q", "hvdsm"], log_path("compile"), env=env)
+    steps.run_logged([PYTHON, "-c", _COMPILE], log_path("compile"), env=env)
 
 
 def make_openmpi5(python: str) -> None:

@@ -52,6 +52,8 @@ def prepare(stage: str) -> None:
             # The process that held the lock may have done it.
             if not is_done(name):
                 PREPARE[name](environment.choose_python())
+                with steps.step("Compiling modules", "about 15 s"):
+                    environment.compile_modules()
                 environment.write_record(name, environment.digest([name]))
 
 
@@ -66,7 +68,6 @@ def prepare_rehearsal(python: str) -> None:
     with steps.step("Installing hvdsm, Open MPI and mpi4py into .venv", "about 15 s"):
         environment.pip_install("rehearsal", ["setuptools", "wheel"])
         environment.pip_install("rehearsal", ["--no-build-isolation", "--editable", ".[local]"])
-        environment.compile_modules()
 
 
 def prepare_torch(python: str) -> None:

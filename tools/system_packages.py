@@ -20,6 +20,8 @@ import steps
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 POLICY = "/usr/sbin/policy-rc.d"
+# Where podman looks for its own programs.
+HELPERS = ("/usr/lib/podman", "/usr/libexec/podman", "/usr/local/lib/podman", "/usr/local/libexec/podman")
 
 
 class Need(NamedTuple):
@@ -60,6 +62,26 @@ def missing_for_build(python: str) -> List[Need]:
     header = "import os, sysconfig; assert os.path.exists(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))"
     if steps.output_of([python, "-c", header]) is None:
         needs.append(Need(f"python{version_of(python)}-dev", "Python's C headers, for the same compilation"))
+    return needs
+
+
+def missing_for_images(*, as_root: bool) -> List[Need]:
+    """Return what podman takes on Debian 12 and later to build images and to run containers that find each other by name.
+
+    Args:
+        as_root: whether root will run it; others need more.
+    """
+    needs = [] if find_program("podman") else [Need("podman", "builds images and runs containers, without a daemon")]
+    if not any(find_program(name) for name in ("crun", "runc")):
+        needs.append(Need("crun", "starts podman's containers"))
+    if not any(os.path.exists(f"{place}/netavark") for place in HELPERS):
+        needs.append(Need("netavark", "the network of a job's containers"))
+    if not any(os.path.exists(f"{place}/aardvark-dns") for place in HELPERS):
+        needs.append(Need("aardvark-dns", "hosts find each other by name"))
+    if not as_root and not find_program("fuse-overlayfs"):
+        needs.append(Need("fuse-overlayfs", "layers of images, for those who are not root"))
+    if not as_root and not find_program("newuidmap"):
+        needs.append(Need("uidmap", "users of containers, for those who are not root"))
     return needs
 
 

@@ -159,6 +159,9 @@ def main() -> None:
     import torch  # after parsing: --help and wrong options need no framework
     import torch.distributed as dist
 
+    # DDP imports this later: its defaults would then hold the process group past the end of Python, whose threads abort there.
+    import torch.distributed.nn.functional
+
     torch.set_num_threads(args.threads)
     # Before the ranks connect: what is wrong with the data, each of them finds out alone.
     train_x, train_y, test_x, test_y = load_data(args.train, args.test)
@@ -265,6 +268,8 @@ def main() -> None:
             {"network": network, "weights": {name: value.cpu() for name, value in network_of_rank.state_dict().items()}}, path
         )
         say(f"model saved: {path}")
+    # DistributedDataParallel holds the process group: freed after it, its end could wait for a thread that waits for Python.
+    del model
     # Rank 0 holds the store, and is the last to come here: the others stay until it has saved.
     dist.barrier()
     dist.destroy_process_group()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.util import find_spec
 from typing import List, Optional
 
 
@@ -12,6 +14,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     Args:
         argv: words after the program's name; those of this process by default.
     """
+    words = sys.argv[1:] if argv is None else argv
+    if words[:2] == ["doctor", "container"] and _is_bare():
+        from hvdsm.container.doctor import main as doctor
+
+        return doctor(words[2:], os.environ, sys.stdout.write)
     if sys.version_info < (3, 10):
         print("hvdsm: the command line needs Python 3.10 or later; hvdsm-train and hvdsm.training_env() do not", file=sys.stderr)
         return 78
@@ -21,7 +28,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     from hvdsm.errors import HvdsmError
 
     try:
-        result = app.main(sys.argv[1:] if argv is None else argv, prog_name="hvdsm", standalone_mode=False)
+        result = app.main(words, prog_name="hvdsm", standalone_mode=False)
     except HvdsmError as error:
         print(f"hvdsm: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -36,3 +43,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout = None
         return 141
     return result if isinstance(result, int) else 0
+
+
+def _is_bare() -> bool:
+    """Whether this is an image with the container program alone: an older Python, or hvdsm without what it depends on."""
+    return sys.version_info < (3, 10) or find_spec("click") is None

@@ -16,6 +16,12 @@ _COMMANDS = {
     "data": ("hvdsm.cli.data", "Upload data to S3, and download it."),
     "config": ("hvdsm.cli.config", "Show defaults and profiles, and where each comes from."),
     "sandbox": ("hvdsm.cli.sandbox", "Run a SageMaker script or notebook, unmodified, against a SageMaker on this machine."),
+    "graph": ("hvdsm.cli.graph", "Construct, partition, train and infer graphs with GraphStorm, here or in SageMaker."),
+    "vpc": ("hvdsm.cli.vpc", "Make, check and delete the network that jobs in SageMaker run in."),
+    "image": ("hvdsm.cli.image", "Build images for jobs, and push them to Amazon ECR."),
+    "bench": ("hvdsm.cli.bench", "Measure the network between the hosts of a job, and show it."),
+    "compose": ("hvdsm.cli.compose", "Write a Docker Compose file whose services look like SageMaker's hosts."),
+    "doctor": ("hvdsm.cli.doctor", "Check what works on this machine, and say what helps where something does not."),
     "cluster": ("hvdsm.cli.cluster", "Start hosts and run a command, or a shell, on the first one."),
     "bundle": ("hvdsm.cli.bundle", "Make the container program as one file, for images that do not have hvdsm."),
 }

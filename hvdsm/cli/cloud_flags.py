@@ -36,7 +36,13 @@ _OPTIONS = (
     click.option("--keep-alive", type=int, metavar="SECONDS", help="Keep the instances warm after the job."),
     click.option("--subnet", "subnets", multiple=True, metavar="ID", help="Subnet of the VPC.  Repeatable."),
     click.option("--security-group", "security_groups", multiple=True, metavar="ID", help="Security group.  Repeatable."),
-    click.option("--vpc-stack", metavar="NAME", help="CloudFormation stack whose outputs name both."),
+    click.option("--vpc-stack", metavar="NAME", help="CloudFormation stack whose outputs name both; one subnet is chosen."),
+    click.option("--zone", metavar="NAME", help="Availability zone (name or id) whose subnet is taken.  [default: the first]"),
+    click.option(
+        "--vpc-check/--no-vpc-check",
+        default=None,
+        help="Check the VPC before anything is uploaded.  [default: with --vpc-stack]",
+    ),
     click.option("--encrypt-traffic/--no-encrypt-traffic", help="Encrypt traffic between hosts."),
     click.option("--network-isolation/--no-network-isolation", help="Containers reach nothing outside."),
     click.option("--tag", "tags", multiple=True, metavar="K=V", help="Tag of the job.  Repeatable."),
@@ -56,20 +62,24 @@ _OPTIONS = (
     click.option("--stop-on-interrupt", is_flag=True, help="Ctrl-C stops a job in SageMaker instead of leaving it."),
 )
 _PAIRS = {"tags": "--tag", "metrics": "--metric", "secrets": "--secret"}
-_SERVICE = ("aws_profile", "s3_prefix", "container_program", "vpc_stack", "prices", "wait", "stop_on_interrupt", "settings")
+_SERVICE = (
+    "aws_profile", "s3_prefix", "container_program", "vpc_stack", "zone", "vpc_check", "prices", "wait", "stop_on_interrupt",
+    "settings",
+)  # fmt: skip
 _FIELDS = tuple(CloudOptions.__dataclass_fields__)
 
 
 # How the help of the command is divided; what is named nowhere stands in the first part.
 SECTIONS = {
     "On this machine": (
-        "output", "hosts", "s3_root", "mpirun", "delay_ms", "mbit", "interrupt_after", "stop_grace",
+        "output", "hosts", "s3_root", "mpirun", "delay_ms", "mbit", "slow_hosts", "interrupt_after", "stop_grace",
     ),
+    "In containers": ("engine", "shm_size", "no_run"),
     "In SageMaker": (
         "image", "role", "aws_profile", "s3_prefix", "container_program", "instance_groups", "distribution_groups", "spot",
-        "max_wait", "keep_alive", "subnets", "security_groups", "vpc_stack", "encrypt_traffic", "network_isolation",
-        "volume_size", "volume_kms_key", "output_kms_key", "input_mode", "sharded", "retries", "prices", "wait",
-        "stop_on_interrupt",
+        "max_wait", "keep_alive", "subnets", "security_groups", "vpc_stack", "zone", "vpc_check", "encrypt_traffic",
+        "network_isolation", "volume_size", "volume_kms_key", "output_kms_key", "input_mode", "sharded", "retries", "prices",
+        "wait", "stop_on_interrupt",
     ),
     "What is shown": ("dry_run", "as_json", "help"),
 }  # fmt: skip
@@ -87,6 +97,8 @@ class Sectioned(click.Command):
             if record is not None:
                 found[titles.get(str(parameter.name), "Options")].append(record)
         for title, records in found.items():
+            if not records:
+                continue
             with formatter.section(title):
                 formatter.write_dl(records)
 

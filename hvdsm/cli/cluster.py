@@ -7,14 +7,15 @@ from typing import Tuple
 
 import click
 
+from hvdsm.cli.shaping_flags import shaping_flags
 from hvdsm.emulator import ClusterSpec, Mount, run_command
 from hvdsm.errors import UsageError
+from hvdsm.model.slow import slow_hosts as parsed
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--instance-count", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Number of hosts.")
-@click.option("--delay-ms", type=click.FloatRange(0), default=0, metavar="MS", help="One-way network delay between hosts.")
-@click.option("--mbit", type=click.FloatRange(0), default=0, metavar="RATE", help="Rate of each host's link, Mbit/s.")
+@shaping_flags
 @click.option(
     "--mount",
     "mounts",
@@ -23,7 +24,9 @@ from hvdsm.errors import UsageError
     help="Show PATH to all hosts, read-only unless :rw.  Repeatable.",
 )
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
-def command(instance_count: int, delay_ms: float, mbit: float, mounts: Tuple[str, ...], argv: Tuple[str, ...]) -> int:
+def command(
+    instance_count: int, delay_ms: float, mbit: float, slow_hosts: Tuple[str, ...], mounts: Tuple[str, ...], argv: Tuple[str, ...]
+) -> int:
     """Start hosts algo-1 to algo-N and run CMD on the first one, or a shell without CMD; `ssh algo-2` works there.
 
     The hosts see this machine's files; what they write there is their own and gone afterwards, except under --mount PATH:rw.
@@ -39,6 +42,7 @@ def command(instance_count: int, delay_ms: float, mbit: float, mounts: Tuple[str
         sshd=True,
         delay_ms=delay_ms,
         mbit=mbit,
+        slow=parsed(slow_hosts),
     )
     return run_command(spec, list(argv))
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 META = "hvdsm.cli.defaults"
 # Options of launch that say how a request is carried out; all others say what is in it.
 HOW = (
-    "output", "hosts", "s3_root", "mpirun", "delay_ms", "mbit", "stop_grace", "interrupt_after", "backend", "region",
-    "aws_profile", "s3_prefix", "container_program", "prices", "wait", "stop_on_interrupt", "dry_run", "as_json", "request_file",
+    "output", "hosts", "s3_root", "mpirun", "delay_ms", "mbit", "slow_hosts", "stop_grace", "interrupt_after", "backend",
+    "region", "aws_profile", "s3_prefix", "container_program", "prices", "wait", "stop_on_interrupt", "dry_run", "as_json",
+    "request_file", "vpc_check", "engine", "shm_size", "no_run",
 )  # fmt: skip
 # A default gives way to flags that mean something else: the argument, and the arguments of those flags.
 _GIVES_WAY = {
@@ -34,6 +35,7 @@ _GIVES_WAY = {
     "vpc_stack": ("subnets", "security_groups"),
     "subnets": ("vpc_stack",),
     "security_groups": ("vpc_stack",),
+    "zone": ("vpc_stack", "subnets", "security_groups"),
     "request_file": ("script",),
     "custom_mpi_options": ("distribution",),
 }
@@ -70,6 +72,20 @@ def configured(
 
         commands = app.list_commands(click.Context(app))
     return resolve(target_of(tuple(command_name.split()), command, group, commands), environ, os.path.abspath(cwd), profile)
+
+
+def working_directory() -> str:
+    """This process's working directory.
+
+    Raises:
+        ConfigError: it has been removed.
+    """
+    try:
+        return os.getcwd()
+    except OSError:
+        from hvdsm.errors import ConfigError
+
+        raise ConfigError("the working directory has been removed", remedy="cd to one that is there") from None
 
 
 def target_of(
@@ -169,7 +185,7 @@ def configurable(
         del parameter
         if context.resilient_parsing:
             return
-        found = configured(" ".join(path), command, os.environ, os.getcwd(), value, group=group, commands=commands)
+        found = configured(" ".join(path), command, os.environ, working_directory(), value, group=group, commands=commands)
         for warning in found.warnings:
             click.echo(f"hvdsm: warning: {warning}", err=True)
         context.default_map = {**(context.default_map or {}), **found.default_map}

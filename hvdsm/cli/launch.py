@@ -9,17 +9,21 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import click
 
-from hvdsm.api import BACKENDS, DEFAULT_OUTPUT, LOCAL, SAGEMAKER, execute, with_settings
+from hvdsm.api import BACKENDS, DEFAULT_OUTPUT, DOCKER, LOCAL, SAGEMAKER, execute, with_settings
 from hvdsm.backends.display import Display
+from hvdsm.backends.docker import ENGINES
 from hvdsm.backends.local import HOST_MODES, LocalOptions
 from hvdsm.backends.making import change_request, make_request
 from hvdsm.cli.cloud_flags import Sectioned, cloud_flags, pairs, taken_apart
 from hvdsm.cli.defaults import given_by_flag, hyperparameters_of, settled
+from hvdsm.cli.shaping_flags import refuse_shaping, shaping_flags
 from hvdsm.compose.cloud import CloudOptions
+from hvdsm.compose.compose_file import SHM_SIZE
 from hvdsm.compose.limits import check_types
 from hvdsm.compose.request import LOCAL_INSTANCE_TYPE
 from hvdsm.errors import ConfigError, HvdsmError, UsageError
 from hvdsm.model import DISTRIBUTIONS, MPI
+from hvdsm.model.slow import slow_hosts
 
 # What a request says itself, so that the option beside --request would contradict it.
 _IN_REQUEST = (
@@ -67,6 +71,7 @@ _IN_REQUEST = (
 @click.option(
     "--hang-timeout", type=float, metavar="SECONDS", help="Fail when no rank says anything for so long, and show its stacks."
 )
+@click.option("--plan", metavar="FILE", help="Steps before and after the ranks, and processes beside them (JSON).")
 @click.option("--output", default=DEFAULT_OUTPUT, show_default=True, metavar="DIR", help="Results go to DIR/JOB-NAME/.")
 @click.option("--request", "request_file", metavar="FILE", help="CreateTrainingJob request (JSON) instead of SCRIPT.")
 @click.option("--s3-root", metavar="DIR", help="Stands for S3: s3://BUCKET/KEY is DIR/BUCKET/KEY.")
@@ -80,10 +85,12 @@ _IN_REQUEST = (
     help="Emulated hosts from namespaces, or this machine as the single host.",
 )
 @click.option("--backend", type=click.Choice(BACKENDS), default=LOCAL, show_default=True, help="Where the job runs.")
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the containers.")
+@click.option("--shm-size", default=SHM_SIZE, show_default=True, metavar="SIZE", help="/dev/shm of each container.")
 @click.option("--instance-type", default=LOCAL_INSTANCE_TYPE, show_default=True, metavar="TYPE", help="Type of the hosts.")
 @click.option("--region", metavar="REGION", help="AWS region.")
-@click.option("--delay-ms", type=click.FloatRange(0), default=0, metavar="MS", help="One-way network delay between hosts.")
-@click.option("--mbit", type=click.FloatRange(0), default=0, metavar="RATE", help="Rate of each host's link, Mbit/s.")
+@shaping_flags
+@click.option("--no-run", is_flag=True, help="Write the Compose file and what it mounts, and start nothing.")
 @cloud_flags
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON; the job's output goes to stderr.")
@@ -93,6 +100,8 @@ _IN_REQUEST = (
 def command(ctx: click.Context, /, **given: Any) -> int:
     """Run a training script on hosts of this machine, as a SageMaker training job would run it, or as one in SageMaker.
 
+    --backend docker has containers of --image for hosts, made by a Compose file and removed in the end.
+
     Options stand before SCRIPT; all words after it go to the script as they are, after the arguments made of
     hyperparameters.  Results: DIR/JOB-NAME/{model/, output/, logs/algo-N.log, request.json, outcome.json}.
 
@@ -101,6 +110,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
       hvdsm launch --instance-count 2 --processes-per-host 2 train.py --epochs 3
       hvdsm launch --source-dir src --hp lr=0.1 --channel train=data/ --custom-mpi-options "-x NCCL_DEBUG=INFO" train.py
       hvdsm launch --request job.json --s3-root ./s3 --channel train=data/
+      hvdsm launch --backend docker --image my-image:latest --instance-count 2 train.py
       hvdsm launch --backend sagemaker --instance-type ml.c5.xlarge --image URI --role ARN --instance-count 2 train.py
     """  # noqa: D301
     as_json = given.pop("as_json")
@@ -109,16 +119,26 @@ def command(ctx: click.Context, /, **given: Any) -> int:
     try:
         given = settled(ctx, given)
         asked = _asked(ctx, given["request_file"], given["script"])
-        return _launch(ctx, as_json, asked=asked, **settled(ctx, given, asked))
+        return carry_out(ctx, as_json, asked=asked, **settled(ctx, given, asked))
     except HvdsmError as error:
         if as_json:
             click.echo(json.dumps({"error": str(error), "exit_code": error.exit_code}, indent=2))
         raise
 
 
-def _launch(
+def carry_out(
     ctx: click.Context, as_json: bool, *, dry_run: bool, backend: str, asked: Optional[Dict[str, Any]], **given: Any
 ) -> int:
+    """Run what the options of launch say, or of ``asked`` a request; or show it.
+
+    Args:
+        ctx: of the command.
+        as_json: whether standard output is for a machine.
+        dry_run: whether nothing is started.
+        backend: where it runs.
+        asked: a request that stands instead of a script.
+        given: the other options of launch; and for the local back end ``gateway`` and ``variables``.
+    """
     local = LocalOptions(
         output=given["output"],
         hosts=given.pop("hosts"),
@@ -126,9 +146,15 @@ def _launch(
         mpirun=given.pop("mpirun"),
         delay_ms=given.pop("delay_ms"),
         mbit=given.pop("mbit"),
+        slow_hosts=slow_hosts(given.pop("slow_hosts")),
         stop_grace=given.pop("stop_grace"),
         interrupt_after=given.pop("interrupt_after"),
+        gateway=given.pop("gateway", None),
+        variables=given.pop("variables", {}),
     )
+    own = {name: given.pop(name) for name in ("engine", "shm_size", "no_run")}
+    if own["no_run"] and backend != DOCKER:
+        raise UsageError("is for containers", where="--no-run", remedy="add --backend docker; or --dry-run")
     given.pop("request_file")
     cloud, told, given = taken_apart(given)
     for name in ("instance_count", "instance_type"):
@@ -137,9 +163,14 @@ def _launch(
     request = _request(ctx, cloud=cloud, asked=asked, **given)
     display = Display(sys.stderr if as_json else sys.stdout)
     if backend == SAGEMAKER:
+        refuse_shaping(ctx)
         told.update(region=given["region"], output=given["output"])
         return _in_the_cloud(request, told, display, as_json=as_json, dry_run=dry_run)
     request = with_settings(dict(request), told["settings"])
+    if backend == DOCKER:
+        from hvdsm.cli.launch_docker import run
+
+        return run(ctx, request, {**told, **own}, local, display, as_json=as_json, dry_run=dry_run)
     if dry_run:
         from hvdsm.backends.local.dryrun import dry_run as described
 
@@ -163,15 +194,19 @@ def _in_the_cloud(request: Mapping[str, Any], told: Dict[str, Any], display: Dis
         click.echo(json.dumps(shown.as_json(), indent=2) if as_json else shown.as_text(), nl=as_json)
         return 0
     backend = SageMakerBackend(options)
-    plan = backend.plan(request)
+    plan = backend.plan(request, say=display.say)
     try:
         job = submit(backend, plan, display)
     except Detached as detached:
         return detached.exit_code
     if not options.wait:
+        choice = job.plan.choice if job.plan is not None else None
         if as_json:
-            click.echo(json.dumps({"job_name": job.name, "arn": job.arn, "region": job.region}, indent=2))
+            place = choice.place.as_json() if choice is not None else {}
+            click.echo(json.dumps({"job_name": job.name, "arn": job.arn, "region": job.region, **place}, indent=2))
         display.say(f"to see it: hvdsm jobs wait {job.name}")
+        if choice is not None and choice.further:
+            display.say("without waiting for it no other zone is tried when there is no capacity")
         return 0
     try:
         outcome = attend(backend, job, display, stop_on_interrupt=options.stop_on_interrupt)
@@ -212,6 +247,7 @@ def _request(
         checkpoint=options["checkpoint"],
         hang_timeout=options["hang_timeout"],
         max_restarts=options["max_restarts"],
+        plan=options["plan"],
         cloud=cloud,
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Tuple
 import click
 
 from hvdsm.backends.local.options import HOST_MODES
+from hvdsm.cli.shaping_flags import shaping_flags
 from hvdsm.errors import HvdsmError
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     help="Emulated hosts from namespaces, or this machine as the single host.",
 )
 @click.option("--mpirun", metavar="PATH", help="mpirun to use.  [default: the first on PATH]")
-@click.option("--delay-ms", type=click.FloatRange(0), default=0, metavar="MS", help="One-way network delay between hosts.")
-@click.option("--mbit", type=click.FloatRange(0), default=0, metavar="RATE", help="Rate of each host's link, Mbit/s.")
+@shaping_flags
 @click.option("--stop-grace", type=click.FloatRange(0), metavar="SECONDS", help="From SIGTERM to SIGKILL.  [default: 120]")
 @click.option("--no-wait", is_flag=True, help="End jobs that still run when COMMAND has ended, instead of waiting for them.")
 @click.option("--verbose", is_flag=True, help="Say what happens to each job.")
@@ -54,10 +54,13 @@ def command(argv: Tuple[str, ...], no_wait: bool, shelf: Optional[str], verbose:
       hvdsm sandbox --s3 ./s3 -- jupyter lab
       hvdsm sandbox > sandbox.env
     """  # noqa: D301
+    from hvdsm.model.slow import slow_hosts
     from hvdsm.sandbox.serving import Serving, serve
 
-    local = {name: given.pop(name) for name in ("hosts", "mpirun", "delay_ms", "mbit", "stop_grace")}
-    local = {name: value for name, value in local.items() if value is not None}
+    # What is written wrongly is said now, not by the first job.
+    slow_hosts(given["slow_hosts"])
+    local = {name: given.pop(name) for name in ("hosts", "mpirun", "delay_ms", "mbit", "slow_hosts", "stop_grace")}
+    local = {name: value for name, value in local.items() if value is not None and value != ()}
     serving = Serving(shelf=shelf, local=local, verbose=verbose, **given)
     if not argv:
         return serve(serving)

@@ -44,6 +44,24 @@ def program_command(python: str, program: str, arguments: Sequence[str]) -> List
     return ["/bin/sh", "-c", 'exec "$0" "$@"', "./" + program, *arguments]
 
 
+def shielded(word: str) -> str:
+    """A word that mpirun leaves as it is: a colon alone would begin another program, wherever it stands.
+
+    >>> [shielded(word) for word in (":", "%:", "a:b", "%")]
+    ['%:', '%%:', 'a:b', '%']
+    """
+    return f"%{word}" if word.endswith(":") and not word[:-1].strip("%") else word
+
+
+def unshielded(word: str) -> str:
+    """The word of which :func:`shielded` has made this one.
+
+    >>> [unshielded(shielded(word)) for word in (":", "%:", "a:b", "%", "")]
+    [':', '%:', 'a:b', '%', '']
+    """
+    return word[1:] if word.startswith("%") and word.endswith(":") and not word[:-1].strip("%") else word
+
+
 def pack_arguments(arguments: Sequence[str]) -> Dict[str, str]:
     """Verbatim script arguments as hyperparameters: a JSON list, cut into pieces of at most 2,500 characters.
 

@@ -48,6 +48,10 @@ def first_cause(failures: Iterable[RankFailure]) -> Optional[RankFailure]:
         return None
     window = [failure for failure in ordered if failure.time <= ordered[0].time + SETTLE]
     causes = [failure for failure in window if not is_consequence(failure)] or ordered[:1]
+    killed = [failure for failure in causes if failure.kind == KIND_ROLE and failure.signal not in (None, signals.SIGTERM)]
+    if killed and causes[0].kind in (KIND_EXCEPTION, KIND_EXIT):
+        # A rank may tell that it misses the process beside it before that one's own host tells of its end.
+        return killed[0]
     if causes[0].kind == KIND_EXIT and not causes[0].reported:
         # MPI ends a rank whose peer is gone by an exit code of its own; a peer that a signal killed explains it.
         return next((failure for failure in causes if failure.kind == KIND_SIGNAL), causes[0])

@@ -172,6 +172,13 @@ RUNTIME = (
         "call torch.distributed.init_process_group at the beginning of the script",
     ),
     (
+        "thread-at-exit",
+        "terminate called without an active exception",
+        r"terminate called without an active exception",
+        "a thread of a C++ library outlives Python at the end: gloo's, where something holds the process group",
+        "free the DDP model, then destroy_process_group(); import torch.distributed.nn.functional before init_process_group",
+    ),
+    (
         "empty-channel",
         "no file found in path /opt/ml/input/data/…",
         r"no file found in path /opt/ml/input/data|(?:No such file or directory|FileNotFoundError)[^\n]{0,300}/opt/ml/input/data",

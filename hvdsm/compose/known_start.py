@@ -154,9 +154,23 @@ START = (
     (
         "train-not-found",
         "exec train failed: No such file or directory",
-        r"exec train failed|exec: \"train\": executable file not found",
+        r"exec train failed|exec: \"train\": executable file not found|executable file [`'\"]?train[`'\"]? not found",
         "the image has no program named train on its PATH",
         "install hvdsm in the image and link hvdsm-train as train, or start the bundle by ContainerEntrypoint",
+    ),
+    (
+        "image-program-missing",
+        "executable file … not found in $PATH",
+        r"executable file [`'\"]?[^`'\"\n]{1,200}[`'\"]? not found in \$PATH|exec: \"[^\"\n]{1,200}\": executable file not found",
+        "the image does not have the program that its container is to start",
+        "use an image with Python 3.8 or later as python3, sshd and Open MPI; hvdsm image build makes one of yours",
+    ),
+    (
+        "engine-starts-nothing",
+        "OCI runtime error: unable to start container …",
+        r"OCI (?:runtime error|permission denied)|OCI runtime (?:create|exec) failed|crun: (?:setrlimit|cgroups) ",
+        "the container engine answers but cannot start this container: limits, control groups or privileges of this machine",
+        "hvdsm doctor docker: it starts a container and says what helps",
     ),
     (
         "entry-point-missing",

@@ -10,6 +10,7 @@ import re
 from typing import Any, Dict, List, Mapping, Sequence
 
 from hvdsm.compose.arguments import is_packed_key, pack_arguments, unpack_arguments
+from hvdsm.model.plan import PLAN_KEY
 
 MASK = "<masked>"
 
@@ -32,7 +33,7 @@ _URL_SIGNATURE = re.compile(
     r"(?<=[?&])((?:X-(?:Amz|Goog)-(?:Signature|Security-Token|Credential)|AWSAccessKeyId|GoogleAccessId|Signature|sig)=)[^&#\s\"'<>]+",
     re.IGNORECASE,
 )
-_ASSIGNMENT = re.compile(r"(?<![\w.\-])([A-Za-z_][\w.\-]*)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"',;]+)")
+_ASSIGNMENT = re.compile(r"(?<![\w.\-])(-{0,2}[A-Za-z_][\w.\-]*)=(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"',;]+)")
 # Fields of a request that are masked each in a way of its own, and those whose text is a regular expression.
 _OWN_WAY = ("Environment", "HyperParameters", "AlgorithmSpecification")
 _EXPRESSIONS = ("Regex",)
@@ -125,6 +126,8 @@ def _mask_hyperparameters(values: Mapping[str, str]) -> Dict[str, str]:
             masked[key] = json.dumps(MASK)
         elif key == _MPI_KEY:
             masked[key] = _mask_json_text(value)
+        elif key == PLAN_KEY:
+            masked[key] = _mask_plan_text(value)
         else:
             masked[key] = _mask_urls(value)
     try:
@@ -140,6 +143,24 @@ def _mask_json_text(value: str) -> str:
     except ValueError:
         text = None
     return json.dumps(mask_text(text)) if isinstance(text, str) else mask_text(value)
+
+
+def _mask_plan_text(value: str) -> str:
+    """A plan of steps and roles: its variables and the words of its commands; or the path of its file."""
+    try:
+        plan = json.loads(value)
+    except ValueError:
+        plan = None
+    return json.dumps(_masked_plan(plan)) if isinstance(plan, Mapping) else _mask_urls(value)
+
+
+def _masked_plan(value: Any, name: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {key: _masked_plan(below, str(key)) for key, below in value.items()}
+    if isinstance(value, list):
+        words = bool(value) and all(isinstance(word, str) for word in value)
+        return mask_arguments(value) if words else [_masked_plan(below) for below in value]
+    return _masked(value, name)
 
 
 def masked_fields(request: Mapping[str, Any]) -> List[str]:

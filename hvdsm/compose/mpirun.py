@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Mapping, Optional, Sequence, Tuple
 
+from hvdsm.compose.arguments import shielded
 from hvdsm.compose.fabric import efa_variables
 from hvdsm.compose.options import (
     MpiOption,
@@ -152,7 +153,7 @@ def job_command(
 
 def rank_program(python: str, command: Sequence[str]) -> List[str]:
     """The command that wraps one rank."""
-    return [python, "-m", "hvdsm.container.rank", *command]
+    return [python, "-m", "hvdsm.container.rank", *(shielded(word) for word in command)]
 
 
 def _common(placement: Placement) -> List[MpiOption]:

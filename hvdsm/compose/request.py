@@ -17,6 +17,7 @@ from hvdsm.compose.options import parse_options
 from hvdsm.compose.supervision import supervision_of
 from hvdsm.errors import ConfigError, UsageError
 from hvdsm.model import DISTRIBUTIONS, MPI, NONE, TORCH_DISTRIBUTED
+from hvdsm.model.plan import PLAN_KEY
 
 LOCAL_INSTANCE_TYPE = "local"
 PROGRAM = "sagemaker_program"
@@ -55,6 +56,7 @@ class LaunchOptions:
         checkpoint: URI of the place that ``/opt/ml/checkpoints`` is kept in.
         hang_timeout: seconds without output and progress after which the job fails; None is no limit.
         max_restarts: how often the ranks are started again after a failure; None is the container's default, never.
+        plan: steps and roles around the ranks: a JSON file's path in the source, or what JSON makes of it.
     """
 
     program: str
@@ -76,6 +78,7 @@ class LaunchOptions:
     checkpoint: Optional[str] = None
     hang_timeout: Optional[float] = None
     max_restarts: Optional[int] = None
+    plan: Any = None
 
 
 def build_request(options: LaunchOptions) -> Dict[str, Any]:
@@ -127,6 +130,8 @@ def hyperparameters_of(options: LaunchOptions, job_name: str) -> Dict[str, str]:
     if options.custom_mpi_options:
         reserved["sagemaker_mpi_custom_mpi_options"] = options.custom_mpi_options
     reserved.update(supervision_of(options.hang_timeout, options.max_restarts))
+    if options.plan is not None:
+        reserved[PLAN_KEY] = options.plan
     encoded = {key: encode(key, value) for key, value in reserved.items()}
     encoded.update(pack_arguments(options.arguments))
     for key in options.hyperparameters:
@@ -235,8 +240,9 @@ def changed_request(
     checkpoint: Optional[str] = None,
     hang_timeout: Optional[float] = None,
     max_restarts: Optional[int] = None,
+    plan: Any = None,
 ) -> Dict[str, Any]:
-    """A request made elsewhere with another name, channels, variables, hyperparameters, limits or place for checkpoints.
+    """A request made elsewhere with another name, channels, variables, hyperparameters, limits, plan or place for checkpoints.
 
     A channel keeps its other fields and gets another place; one that the request does not name is added.  So do checkpoints
     keep their path in the container.
@@ -255,6 +261,8 @@ def changed_request(
         old = changed.get("CheckpointConfig") or {}
         changed["CheckpointConfig"] = {"LocalPath": CHECKPOINTS, **old, "S3Uri": checkpoint}
     hyperparameters = {**(hyperparameters or {}), **supervision_of(hang_timeout, max_restarts)}
+    if plan is not None:
+        hyperparameters[PLAN_KEY] = plan
     if hyperparameters:
         encoded = {key: encode(key, value) for key, value in hyperparameters.items()}
         changed["HyperParameters"] = {**(changed.get("HyperParameters") or {}), **encoded}

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from hvdsm.compose.environment import HostFacts
 from hvdsm.compose.mpirun import rank_program
@@ -35,6 +35,10 @@ from hvdsm.container.starter import Starter
 from hvdsm.container.zombies import reap_orphans
 from hvdsm.errors import HvdsmError
 from hvdsm.model import MPI, NONE
+from hvdsm.model.plan import JobPlan
+
+if TYPE_CHECKING:
+    from hvdsm.container.stage import Stage
 
 Message = Dict[str, Any]
 SECRET = ("HVDSM_JOB_TOKEN", GIVEN)
@@ -84,7 +88,11 @@ class Agent:
         self._setup: Message = {}
         self._restart = 0
         self._spawned: List[subprocess.Popen[bytes]] = []
+        self.plan: Optional[JobPlan] = None
+        self._ports: Mapping[str, int] = {}
+        self._given_command: List[str] = []
         self.roles = Roles(loop, self.host, on_event=self._rank_event, on_lines=emit_lines)
+        self.stage: Optional[Stage] = None
         self._torchrun = Starter(loop, "torchrun", say)
 
     def emit(self, message: Message) -> None:
@@ -120,12 +128,19 @@ class Agent:
             os.makedirs(directory, exist_ok=True)
         prepared = source.bring(self.config, {**self.environ, "HVDSM_SESSION": self.session}, self.say, sys.executable)
         self.command, self._python_path, self._temporary = prepared.command, prepared.python_path, prepared.temporary
+        self.plan, self._given_command = prepared.plan, prepared.command
         image.check_modules(self.command, self._python_path)
         announcement: Message = {"host": self.host, "slots": self.facts.slots, "port": 0, "host_key": "", "client_key": ""}
         announcement["accelerators"] = self.facts.num_gpus or self.facts.num_neurons
         if job.distribution.kind == MPI and self.in_distribution and len(self.config.cluster.distribution_hosts) > 1:
             announcement["host_key"], announcement["client_key"] = make_keys(self.session)
             announcement["port"] = free_port()
+        if self.plan is not None:
+            from hvdsm.container.planning import announced
+            from hvdsm.container.stage import Stage
+
+            self.stage = Stage(self.loop, self.roles, self.config, self.plan, emit=self._rank_event, say=self.say)
+            announcement.update(announced(self.plan, job.name))
         return announcement
 
     def _fetch_secrets(self) -> None:
@@ -150,14 +165,19 @@ class Agent:
                 self._spawn(message)
             elif do == "torchrun":
                 self._run_torchrun(message)
+            elif do in ("step", "role", "end-role") and self.stage:
+                self.stage.handle(message)
             elif do == "signal" and self.ranks:
                 self._torchrun.quieten()
                 self.ranks.signal(int(message["signal"]))
+                if self.stage:
+                    self.stage.signal(int(message["signal"]))
             elif do == "ack" and self.ranks:
                 self.ranks.acknowledge(int(message["rank"]))
             elif do == "stacks":
                 self._ask_for_stacks()
             elif do == "reset":
+                self._ports = message.get("ports", {})
                 self._reset(int(message["restart"]))
         except HvdsmError as error:
             self.emit({"say": "error", "message": str(error), "exit_code": error.exit_code})
@@ -171,15 +191,15 @@ class Agent:
             # The same path on every host, since ssh and mpirun name files by it.
             os.rename(self.session, session)
             self.session = session
-        self._setup = message
+        self._setup, self._ports = message, message.get("ports", {})
         if message.get("mpi") and self.in_distribution:
             warning = compare(message["mpi"])
             if warning:
                 self.say(warning)
         os.mkdir(os.path.join(session, stacks.DIRECTORY))
+        self.environment = self._host_environment()
         if not is_python(self.command):
             hook.install(session)
-        self.environment = self._host_environment()
         self.ranks = RankServer(
             self.loop,
             session,
@@ -215,6 +235,9 @@ class Agent:
         for name in too_long(environment):
             self.say(f"warning: {name} is left out: no program can be started with {len(environment[name])} bytes in a variable")
             del environment[name]
+        if self.stage is not None:
+            environment = self.stage.set_up(self._setup["plan"], self._ports, self._restart, environment)
+            self.command = self.stage.command(self._given_command)
         return environment
 
     def _tell_activity(self) -> None:
@@ -295,6 +318,8 @@ class Agent:
         """The ranks' run is over and all have ended: make this host ready for the next one."""
         assert self.session is not None and self.ranks is not None
         self._torchrun.close()
+        if self.stage:
+            self.stage.reset()
         self.roles.close(ROLES_LEAVE_SECONDS)
         end_processes(self.session)
         self.reap()
@@ -346,6 +371,8 @@ class Agent:
             self.ranks.close()
         if self.sshd:
             self.sshd.close()
+        if self.stage:
+            self.stage.reset()
         self.roles.close()
         if self.session:
             end_processes(self.session)

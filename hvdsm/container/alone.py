@@ -66,6 +66,7 @@ class Alone:
             waiting=lambda: False,
             silence=lambda _host: 0.0,
             give_up=lambda _host, _reason: None,
+            say=say,
             on_over=self._over,
         )
 

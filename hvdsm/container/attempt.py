@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Set
 
 from hvdsm.container.conductor import Ledger, launch_failure, mpirun_verdict
 from hvdsm.container.config import Settings
@@ -36,6 +36,9 @@ class Attempt:
         waiting: whether hosts are still expected that must learn of a failure.
         silence: seconds since a host was heard.
         give_up: drops a host, with the reason.
+        say: says a line.
+        busy: hosts that run a step of the plan, before the ranks or after them.
+        conclude: does what follows ranks that have ended well, and calls back.
         on_over: called at the end.
     """
 
@@ -54,7 +57,10 @@ class Attempt:
         waiting: Callable[[], bool],
         silence: Callable[[str], float],
         give_up: Callable[[str, str], None],
+        say: Callable[[str], None],
         on_over: Callable[[], None],
+        busy: Callable[[], Set[str]] = lambda: set(),
+        conclude: Callable[[Callable[[], None]], None] = lambda then: then(),
     ) -> None:
         self._loop = loop
         self.ledger = ledger
@@ -68,7 +74,12 @@ class Attempt:
         self._waiting = waiting
         self._silence = silence
         self._give_up = give_up
+        self._say = say
+        self._last_end = 0.0
         self._on_over = on_over
+        self._busy = busy
+        self._conclude = conclude
+        self._concluding = False
         self._timers: List[Timer] = []
         self._uses_mpirun = False
         self.launched = False
@@ -139,8 +150,26 @@ class Attempt:
         elif self.ledger.all_succeeded and "ranks ended" not in self.ledger.phases:
             count = len(self.ledger.ended)
             self._phase("ranks ended", f"{count} of {count} rank{'s' if count != 1 else ''} ended with exit code 0")
-            self._later(MPIRUN_LINGER, self._finish)
+            self._later(MPIRUN_LINGER, self._succeed)
+        elif self.ledger.ended and self._distribution.kind != NONE:
+            if not self._last_end:
+                self._later(self._settings.stragglers, self._look_for_stragglers)
+            self._last_end = time.monotonic()
         self.finish_if_over()
+
+    def _look_for_stragglers(self) -> None:
+        """Ranks end together, or one of them hangs: mostly at the end of Python, where no traceback tells of it."""
+        left = self._last_end + self._settings.stragglers - time.monotonic()
+        if self.ending or self.over or self.ledger.all_ended:
+            return
+        if left > 0.01:
+            self._later(left, self._look_for_stragglers)
+            return
+        count, ended = len(self.ledger.started), len(self.ledger.ended)
+        running = [f"rank {rank} ({host})" for rank, host in sorted(self.ledger.started.items()) if rank not in self.ledger.ended]
+        names = ", ".join(running[:4]) + (f" and {len(running) - 4} more" if len(running) > 4 else "")
+        runs = "still runs" if len(running) == 1 else "still run"
+        self._say(f"{ended} of {count} ranks ended {self._settings.stragglers:g} s ago or earlier; {names} {runs}")
 
     def _torchrun_ended(self, host: str, message: Message) -> None:
         if self.ledger.failures or self.over:
@@ -220,7 +249,7 @@ class Attempt:
 
     def _silent(self) -> None:
         """A host that does not even say that its ranks were killed is lost, which is then the cause."""
-        for host in self.ledger.hosts_running():
+        for host in self.ledger.hosts_running() | self._busy():
             seconds = self._silence(host)
             if seconds > SILENT_AFTER - 0.5:
                 self._give_up(host, f"silent for {seconds:.0f} s")
@@ -229,9 +258,25 @@ class Attempt:
 
     def finish_if_over(self) -> None:
         """End the run if nothing is left to wait for."""
-        failed = self.ending and self.ledger.all_ended and (self.ledger.stopping or not self._waiting())
-        succeeded = self.ledger.all_succeeded and (self.mpirun.ended or not self._uses_mpirun)
-        if failed or succeeded:
+        quiet = self.ledger.all_ended and not self._busy()
+        failed = self.ending and quiet and (self.ledger.stopping or not self._waiting())
+        if failed:
+            self._finish()
+        elif self.ledger.all_succeeded and (self.mpirun.ended or not self._uses_mpirun):
+            self._succeed()
+
+    def _succeed(self) -> None:
+        """All ranks have ended with 0."""
+        if self.ending:
+            if not self._busy():
+                self._finish()
+        elif not self._concluding and not self.over:
+            self._concluding = self.ledger.unfinished = True
+            self._conclude(self._concluded)
+
+    def _concluded(self) -> None:
+        if not self.ending:
+            self.ledger.unfinished = False
             self._finish()
 
     def _finish(self) -> None:

@@ -18,6 +18,7 @@ from hvdsm.model.outcome import (
     KIND_LAUNCH,
     KIND_ROLE,
     KIND_SIGNAL,
+    KIND_TIMEOUT,
     STOPPED,
 )
 
@@ -45,6 +46,8 @@ class Ledger:
         self._reported: Set[int] = set()
         self.stopping = False
         self.absent: Tuple[str, ...] = ()
+        # What a plan has for the time after the ranks is not done yet.
+        self.unfinished = False
         self.phases: Dict[str, float] = {}
         self.warnings: List[str] = []
 
@@ -166,7 +169,7 @@ class Ledger:
         """The outcome as things stand."""
         failure = None if self.stopping else self.cause()
         if self.stopping:
-            status, code = STOPPED, 0 if self.all_succeeded else EXIT_STOPPED
+            status, code = STOPPED, 0 if self.all_succeeded and not self.unfinished else EXIT_STOPPED
         elif failure is None:
             status, code = COMPLETED, 0
         else:
@@ -191,13 +194,14 @@ def launch_failure(message: str, exit_code: int, now: float, *, host: Optional[s
 
 
 def role_failure(host: str, event: Mapping[str, Any], now: float) -> RankFailure:
-    """A process beside the ranks has ended by another code than 0 before they had."""
+    """A process beside the ranks has ended when it should not, or a step with another code than 0; or its time was up."""
     number, code = event.get("signal"), int(event["exit_code"])
     how = f"was killed by {signal_name(int(number))}" if number else f"ended with exit code {code}"
+    text = f"the {event.get('noun', 'process')} {event['name']} {how}{event.get('when', ' before the ranks had ended')}"
     return RankFailure(
-        KIND_ROLE,
-        f"the process {event['name']} {how} before the ranks had ended",
-        code,
+        KIND_TIMEOUT if event.get("timeout") else KIND_ROLE,
+        str(event.get("message") or text),
+        code or 1,
         host=host,
         signal=int(number) if number else None,
         output_tail=str(event["output_tail"]),

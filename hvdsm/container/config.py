@@ -13,7 +13,8 @@ from hvdsm.compose.environment import Paths
 from hvdsm.container.handover import Handover
 from hvdsm.container.reserved import distribution, distribution_groups, supervision
 from hvdsm.errors import ConfigError
-from hvdsm.model import Cluster, InstanceGroup, RoleProcess, TrainingJob
+from hvdsm.model import NONE, Cluster, InstanceGroup, RoleProcess, TrainingJob
+from hvdsm.model.plan import PLAN_KEY
 
 # SageMaker kills the container 120 s after SIGTERM (StopTrainingJob); the rest is for the job's end on all hosts and its outcome.
 STOP_GRACE = 105.0
@@ -42,6 +43,16 @@ class ContainerConfig:
     roles: Tuple[RoleProcess, ...] = ()
     ready: bool = False
 
+    @property
+    def planned(self) -> bool:
+        """Whether the job has a plan of steps and roles."""
+        return self.job.reserved.get(PLAN_KEY) not in (None, "")
+
+    @property
+    def independent(self) -> bool:
+        """Whether the hosts do not wait for each other."""
+        return self.job.distribution.kind == NONE and not self.planned
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -56,6 +67,7 @@ class Settings:
     rendezvous_timeout: float = 600.0
     launch_timeout: float = 300.0
     host_loss: float = 15.0
+    stragglers: float = 60.0
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -90,6 +102,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         rendezvous_timeout=number("HVDSM_RENDEZVOUS_TIMEOUT", 600.0),
         launch_timeout=number("HVDSM_LAUNCH_TIMEOUT", 300.0),
         host_loss=number("HVDSM_HOST_LOSS_SECONDS", 15.0),
+        stragglers=number("HVDSM_STRAGGLER_SECONDS", 60.0),
     )
 
 
@@ -116,7 +129,7 @@ def read_config(
     reserved = {key: value for key, value in decoded.items() if key.startswith("sagemaker_")}
     named = None if handover else environ.get("SAGEMAKER_PROGRAM")
     program = str(named or reserved.get("sagemaker_program") or "")
-    if require_program and not program:
+    if require_program and not program and not reserved.get(PLAN_KEY):
         raise ConfigError(
             "no entry point is named",
             where="hyperparameter sagemaker_program or variable SAGEMAKER_PROGRAM",

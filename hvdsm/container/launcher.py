@@ -13,9 +13,11 @@ from hvdsm.container.attempt import Attempt
 from hvdsm.container.brake import Brake
 from hvdsm.container.conductor import Ledger, launch_failure, role_failure
 from hvdsm.container.config import ContainerConfig, Settings
+from hvdsm.container.course import Course
 from hvdsm.container.gathering import Gathering
 from hvdsm.container.loop import Loop
 from hvdsm.container.relay import Output
+from hvdsm.container.rendezvous import own_address
 from hvdsm.container.restarts import Restarts
 from hvdsm.container.ssh import free_port
 from hvdsm.container.starter import Starter
@@ -28,6 +30,8 @@ from hvdsm.model.outcome import KIND_TIMEOUT, RankFailure
 MASTER_PORT = 7777
 LEAVE_SECONDS = 2.0
 JOIN_AFTER_FAILURE = 60.0
+# Phases that a restart of the ranks does not repeat.
+BEFORE_RANKS = ("hosts joined", "prepared")
 
 
 class Launcher:
@@ -63,6 +67,13 @@ class Launcher:
         self._finished = False
         self._tell_late = False
         self._before: Optional[Attempt] = None
+        self._course = Course(
+            config.cluster,
+            tell=self._tell_host,
+            phase=self._phase,
+            warn=self._warn,
+            halted=lambda: self.attempt.ending,
+        )
         self.attempt = self._new_attempt(0)
         self.vigil = Vigil(
             loop,
@@ -87,7 +98,10 @@ class Launcher:
             waiting=lambda: self._tell_late and bool(self.gathering.missing),
             silence=self.gathering.silence,
             give_up=self.gathering.drop,
+            say=self.output.say,
             on_over=self._attempt_over,
+            busy=lambda: self._course.hosts,
+            conclude=self._conclude,
         )
 
     # ------------------------------------------------------------------ joining
@@ -113,7 +127,7 @@ class Launcher:
             self._broken(self.cluster.launcher, str(announcement["error"]), int(announcement["exit_code"]))
             return
         self.gathering.announced[self.cluster.launcher] = announcement
-        if self.distribution.kind == NONE:
+        if self.config.independent:
             # The script needs no other host, and does not wait for one.
             self.agent.handle(own_setup(self.agent, "127.0.0.1"))
         else:
@@ -125,12 +139,12 @@ class Launcher:
         elif self.attempt.ending:
             self.gathering.send(host, {"do": "signal", "signal": int(signal.SIGTERM)})
             self.attempt.finish_if_over()
-        elif self.distribution.kind != NONE:
+        elif not self.config.independent:
             self._all_joined()
 
     def _join_overdue(self) -> None:
         missing = self.gathering.missing
-        if missing and self.distribution.kind == NONE:
+        if missing and self.config.independent:
             self.output.say(f"warning: {', '.join(missing)} did not join within {self.settings.rendezvous_timeout:.0f} s")
         elif missing and not self.attempt.ending:
             message = (
@@ -146,6 +160,13 @@ class Launcher:
         self._phase("hosts joined", f"{count} of {count} host{'s' if count != 1 else ''} joined")
         try:
             exported = self._starting.exported(self.gathering.announced)
+            planned = self._course.set_up(
+                self.agent.plan,
+                self.config,
+                self.gathering.announced,
+                self._starting.slots(self.gathering.announced),
+                own_address(self.gathering.connections),
+            )
         except HvdsmError as error:
             self._broken_here(error)
             return
@@ -159,6 +180,7 @@ class Launcher:
                 "master_port": free_port(MASTER_PORT),
                 "exported": exported,
                 "mpi": self._starting.installation,
+                **planned,
             }
         )
 
@@ -172,6 +194,9 @@ class Launcher:
             self.attempt.ledger.warnings.append(given_up)
             self._finish()
             return
+        self._course.begin(self.attempt.number, self._start_ranks)
+
+    def _start_ranks(self) -> None:
         try:
             self._starting.start(self.attempt, self.gathering.announced, self._phase)
         except (HvdsmError, OSError) as error:
@@ -187,7 +212,7 @@ class Launcher:
         if said == "ready":
             self._ready[host] = message
             self._restarts.hear(host, message)
-            alone = self.distribution.kind == NONE and not self.attempt.number
+            alone = self.config.independent and not self.attempt.number
             if (alone or len(self._ready) == len(self.cluster.hosts) - self._absent) and not self.attempt.ending:
                 self._all_ready()
         elif said == "activity":
@@ -195,11 +220,20 @@ class Launcher:
         elif said == "stacks":
             self.vigil.hear_stacks(host, message["ranks"])
         elif said == "error":
+            self._course.failed(host)
             self._broken(host, str(message["message"]), int(message["exit_code"]), str(message.get("tail", "")))
         elif said == "role-failed":
+            self._course.hear(host, message)
+            ended_well = self.attempt.ledger.all_succeeded
+            if ended_well and message.get("late"):
+                # What the ranks have done would be done again.
+                self._restarts.forbid()
             # One that follows the ranks into their end is no failure.
-            if not self.attempt.ledger.all_succeeded:
+            if not ended_well or message.get("late"):
                 self.attempt.fail(role_failure(host, message, time.time()))
+        elif said in ("step-done", "role-ready", "role-ended"):
+            self._course.hear(host, message)
+            self.attempt.finish_if_over()
         elif said == "stop":
             self.stop(host)
         else:
@@ -210,7 +244,7 @@ class Launcher:
     @property
     def _absent(self) -> int:
         """How many hosts a job without a distribution goes on without."""
-        return len(self.gathering.missing) if self.distribution.kind == NONE else 0
+        return len(self.gathering.missing) if self.config.independent else 0
 
     def _end_without_the_absent(self) -> None:
         ledger = self.attempt.ledger
@@ -237,6 +271,7 @@ class Launcher:
                 self.loop.stop()
         else:
             self._restarts.forbid()
+            self._course.lost(host)
             self.attempt.host_lost(host, reason)
 
     # ------------------------------------------------------------------ ending
@@ -272,6 +307,23 @@ class Launcher:
             self.output.say(f"SIGTERM on {host}: passed to all ranks, which have {grace:.0f} s to end")
             self.attempt.stop(grace)
 
+    def _conclude(self, then: Callable[[], None]) -> None:
+        """The ranks have ended well; what the plan has for that follows, unless they were not where they should be."""
+        if self._course.plan is not None:
+            self.vigil.end()
+            self._check_placement()
+        if self.attempt.ledger.failures:
+            then()
+        else:
+            self._course.conclude(then)
+
+    def _check_placement(self) -> None:
+        self.attempt.ledger.check_placement(self.distribution, self.output.say)
+
+    def _warn(self, text: str) -> None:
+        self.attempt.ledger.warnings.append(text)
+        self.output.say(f"warning: {text}")
+
     def _attempt_over(self) -> None:
         """Start the ranks again, or end the job."""
         self.vigil.end()
@@ -288,9 +340,9 @@ class Launcher:
         self.output.say(f"{before.ledger.warnings[-1]}\nrestart {number} of {self._restarts.limit}")
         self.attempt = self._new_attempt(number)
         self.attempt.ledger.warnings = list(before.ledger.warnings)
-        self.attempt.ledger.phases = {name: at for name, at in before.ledger.phases.items() if name == "hosts joined"}
+        self.attempt.ledger.phases = {name: at for name, at in before.ledger.phases.items() if name in BEFORE_RANKS}
         self._ready.clear()
-        self._tell({"do": "reset", "restart": number})
+        self._tell({"do": "reset", "restart": number, **self._course.ports(number)})
 
     def _finish(self) -> None:
         """The job is over: tell every host, end what is left, leave."""
@@ -298,7 +350,8 @@ class Launcher:
             return
         self._finished = True
         self.gathering.close()
-        self.attempt.ledger.check_placement(self.distribution, self.output.say)
+        if self._course.plan is None:
+            self._check_placement()
         self.outcome = self.attempt.ledger.outcome(time.monotonic() - self.started, self.attempt.number)
         self._mpirun.terminate()
         self.gathering.pause(False)

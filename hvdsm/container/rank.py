@@ -17,6 +17,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from hvdsm.compose.arguments import unshielded
 from hvdsm.compose.place import rank_environment
 
 ACK_SECONDS = 5.0
@@ -211,7 +212,7 @@ def _noted(_number: int, _frame: Any) -> None:
 
 def main() -> int:
     """The console entry."""
-    program = sys.argv[1:]
+    program = [unshielded(word) for word in sys.argv[1:]]
     if program[:1] == ["--"]:
         program = program[1:]
     if not program:

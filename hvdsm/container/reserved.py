@@ -21,7 +21,7 @@ LAUNCHERS = {
     MIRRORED: NONE,
 }
 OTHER_LAUNCHERS = {
-    "sagemaker_parameter_server_enabled": "use mpi with Horovod, or a framework function with role processes",
+    "sagemaker_parameter_server_enabled": "use mpi with Horovod, or a plan with roles (docs/roles.md)",
     "sagemaker_pytorch_xla_multi_worker_enabled": "use torch_distributed",
 }
 LOG_LEVELS = {"critical": 50, "error": 40, "warning": 30, "warn": 30, "info": 20, "debug": 10, "notset": 0}

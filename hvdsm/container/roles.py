@@ -21,8 +21,12 @@ READ_BYTES = 1 << 18
 GRACE = 5.0
 
 
-class _Running:
-    """A role's process, the reading end of its output, and whether its end has been seen."""
+class Running:
+    """A role's process, the reading end of its output, and whether its end has been seen.
+
+    ``on_lines`` gets its lines as they are tagged, ``on_end`` is called when it has ended; without it the end of a role is an
+    event of its host.
+    """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], pipe: int, host: str) -> None:
         self.name = name
@@ -30,6 +34,24 @@ class _Running:
         self.pipe = pipe
         self.tagger = LineTagger(f"{name},{host}")
         self.ended = False
+        self.on_lines: Optional[Callable[[bytes], None]] = None
+        self.on_end: Optional[Callable[[], None]] = None
+
+    @property
+    def end(self) -> Event:
+        """How it has ended: the exit code is 128+N for signal N, and ``signal`` is None without one."""
+        code = self.process.returncode
+        return {
+            "name": self.name,
+            "exit_code": code if code >= 0 else 128 - code,
+            "signal": -code if code < 0 else None,
+            "output_tail": self.tail,
+        }
+
+    @property
+    def tail(self) -> str:
+        """The end of what it wrote."""
+        return self.tagger.tail.decode(errors="replace")
 
 
 class Roles:
@@ -45,7 +67,7 @@ class Roles:
         self._host = host
         self._on_event = on_event
         self._on_lines = on_lines
-        self._roles: List[_Running] = []
+        self._roles: List[Running] = []
         self._ending = False
         self._paused = False
         self._flushing = False
@@ -61,7 +83,7 @@ class Roles:
         """Names of the roles that have not ended."""
         return tuple(role.name for role in self._roles if not role.ended)
 
-    def start(self, role: RoleProcess, environment: Mapping[str, str], directory: str) -> None:
+    def start(self, role: RoleProcess, environment: Mapping[str, str], directory: str) -> Running:
         """Start one.
 
         Args:
@@ -96,29 +118,26 @@ class Roles:
         if not self._flushing:
             self._flushing = True
             self._loop.every(0.25, self._flush_partial)
-        started = _Running(role.name, process, read, self._host)
+        started = Running(role.name, process, read, self._host)
         self._roles.append(started)
         if not self._paused:
             self._watch(started)
+        return started
 
     def reap(self) -> None:
         """SIGCHLD: see which have ended."""
-        for role in self._roles:
+        # Whoever hears of it may start others.
+        for role in list(self._roles):
             if role.ended or role.process.poll() is None:
                 continue
             role.ended = True
             self._drain(role)
-            code = role.process.returncode
-            if code and not self._ending:
-                self._on_event(
-                    {
-                        "say": "role-failed",
-                        "name": role.name,
-                        "exit_code": code if code > 0 else 128 - code,
-                        "signal": -code if code < 0 else None,
-                        "output_tail": role.tagger.tail.decode(errors="replace"),
-                    }
-                )
+            if self._ending:
+                continue
+            if role.on_end is not None:
+                role.on_end()
+            elif role.process.returncode:
+                self._on_event({"say": "role-failed", **role.end})
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading their output: they wait while their lines cannot go on."""
@@ -169,16 +188,12 @@ class Roles:
 
     def _signal(self, number: int) -> None:
         for role in self._roles:
-            if role.process.poll() is None:
-                try:
-                    os.killpg(role.process.pid, number)
-                except (ProcessLookupError, PermissionError):
-                    pass
+            send(role, number)
 
-    def _watch(self, role: _Running) -> None:
+    def _watch(self, role: Running) -> None:
         self._loop.watch(role.pipe, selectors.EVENT_READ, lambda _events: self._read(role))
 
-    def _read(self, role: _Running) -> bool:
+    def _read(self, role: Running) -> bool:
         """One read; False when nothing more is there now."""
         if role.pipe < 0:
             return False
@@ -189,26 +204,37 @@ class Roles:
         if not data:
             self._shut(role)
             return False
-        self._on_lines(role.tagger.feed(data, time.monotonic()))
+        self._emit(role, role.tagger.feed(data, time.monotonic()))
         return True
 
-    def _drain(self, role: _Running) -> None:
+    def _drain(self, role: Running) -> None:
         """What it has written by now; a grandchild that holds the pipe is not waited for."""
         while self._read(role):
             pass
-        self._emit(role.tagger.finish())
+        self._emit(role, role.tagger.finish())
 
-    def _shut(self, role: _Running) -> None:
+    def _shut(self, role: Running) -> None:
         if role.pipe >= 0:
             self._loop.unwatch(role.pipe)
             os.close(role.pipe)
             role.pipe = -1
-            self._emit(role.tagger.finish())
+            self._emit(role, role.tagger.finish())
 
     def _flush_partial(self) -> None:
         for role in self._roles:
-            self._emit(role.tagger.overdue(time.monotonic()))
+            self._emit(role, role.tagger.overdue(time.monotonic()))
 
-    def _emit(self, lines: bytes) -> None:
+    def _emit(self, role: Running, lines: bytes) -> None:
         if lines:
             self._on_lines(lines)
+            if role.on_lines is not None:
+                role.on_lines(lines)
+
+
+def send(role: Running, number: int) -> None:
+    """Send a signal to the process group of a role, unless it has ended."""
+    if role.process.poll() is None:
+        try:
+            os.killpg(role.process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass

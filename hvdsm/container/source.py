@@ -18,6 +18,7 @@ from hvdsm.compose.arguments import program_command
 from hvdsm.compose.environment import Paths, user_arguments
 from hvdsm.container.config import ContainerConfig, split_command
 from hvdsm.errors import ConfigError
+from hvdsm.model.plan import PLAN_KEY, JobPlan
 
 # Not source: what tools leave beside it, and environments that can be huge.
 IGNORED = shutil.ignore_patterns(".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "*.egg-info")
@@ -33,11 +34,13 @@ class Prepared:
         command: program and arguments.
         python_path: directories that the ranks search after the code directory.
         temporary: directories that were made for this job, to be removed when it has ended.
+        plan: the job's plan, if it has one.
     """
 
     command: List[str]
     python_path: Tuple[str, ...] = ()
     temporary: Tuple[str, ...] = ()
+    plan: Optional[JobPlan] = None
 
 
 def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[..., None], python: str) -> Prepared:
@@ -49,10 +52,12 @@ def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[...
         ConfigError: the source cannot be had, pip failed, or the entry point is not in it.
     """
     paths, job = config.paths, config.job
-    split_command(job.program)
+    if job.program:
+        split_command(job.program)
     if config.ready:
         say(f"source already in {paths.code}")
-        return Prepared(entry_command(paths, job.program, config.arguments or (), as_file=True))
+        plan = _plan(config)
+        return Prepared(_command(paths, job.program, config.arguments or (), plan, as_file=True), plan=plan)
     submitted = job.submit_directory or ""
     if submitted.startswith("s3://"):
         from hvdsm.container.fetch import download
@@ -65,7 +70,8 @@ def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[...
     else:
         say(fetch(paths, job.submit_directory))
     arguments = user_arguments(job) if config.arguments is None else config.arguments
-    command = entry_command(paths, job.program, list(arguments))
+    plan = _plan(config)
+    command = _command(paths, job.program, list(arguments), plan)
     packages = environ.get("HVDSM_PACKAGES")
     search: Tuple[str, ...] = (packages,) if packages else ()
     package = is_package(paths.code)
@@ -75,8 +81,38 @@ def bring(config: ContainerConfig, environ: Mapping[str, str], say: Callable[...
         from hvdsm.container.install import install, made_for
 
         search = install(paths.code, package, environ, say, python)
-        return Prepared(command, search, made_for(search))
-    return Prepared(command, search)
+        return Prepared(command, search, made_for(search), plan)
+    return Prepared(command, search, plan=plan)
+
+
+def _plan(config: ContainerConfig) -> Optional[JobPlan]:
+    if not config.planned:
+        return None
+    # Only a job with a plan pays for reading one.
+    from hvdsm.container.planning import read_plan
+
+    return read_plan(config.job.reserved[PLAN_KEY], config.paths.code)
+
+
+def _command(
+    paths: Paths, program: str, arguments: Sequence[str], plan: Optional[JobPlan], *, as_file: bool = False
+) -> List[str]:
+    """What ranks run: the module of the plan, else the entry point.
+
+    Raises:
+        ConfigError: neither is named, or the entry point is not in the source.
+    """
+    if plan is not None and plan.ranks.arguments is not None:
+        arguments = plan.ranks.arguments
+    if plan is not None and plan.ranks.module is not None:
+        return [sys.executable, "-m", plan.ranks.module, *arguments]
+    if not program:
+        raise ConfigError(
+            "no entry point is named",
+            where=f"hyperparameter sagemaker_program, or ranks.module of the plan ({PLAN_KEY})",
+            remedy="set one of them: the script's name, for example train.py, or a Python module",
+        )
+    return entry_command(paths, program, arguments, as_file)
 
 
 def _region(config: ContainerConfig) -> Optional[str]:

@@ -89,8 +89,9 @@ class Starting:
         cluster, distribution = self._config.cluster, self._config.job.distribution
         hosts = cluster.distribution_hosts
         if distribution.kind == NONE:
-            # At first each host starts its own; a restart is the launcher's, for the hosts that have joined.
-            there = [host for host in cluster.hosts if host == cluster.launcher or (attempt.number and host in announced)]
+            # Hosts that do not wait for each other start their own at first; a restart is the launcher's, for those that joined.
+            own = self._config.independent and not attempt.number
+            there = [host for host in cluster.hosts if host == cluster.launcher or (not own and host in announced)]
             attempt.start_plainly({host: cluster.hosts.index(host) for host in there}, len(cluster.hosts))
             return
         slots = self.slots(announced)

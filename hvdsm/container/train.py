@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, List, Optional
 
 from hvdsm.compose.environment import Paths
 from hvdsm.compose.failure import headline
@@ -19,13 +19,15 @@ from hvdsm.container.report import print_outcome, write_outcome
 from hvdsm.container.stops import keep_stops
 from hvdsm.errors import HvdsmError
 from hvdsm.model import JobOutcome
-from hvdsm.model.outcome import FAILED
+from hvdsm.model.outcome import FAILED, KIND_ROLE, RankFailure
 from hvdsm.version import __version__
 
 USAGE = """usage: hvdsm-train
+       hvdsm-train --doctor [--distribution KIND] [--instance-count N] [--quick] [--json]
 
 Runs the training job that /opt/ml/input/config describes on this host, together with the job's other hosts, and ends with the
 job's exit code.  It takes no arguments: SageMaker starts it as `train` on every host of a training job.
+With --doctor it checks whether this image can run jobs, and says what it lacks.
 On your own machine: hvdsm launch SCRIPT
 """
 
@@ -38,6 +40,10 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"hvdsm, version {__version__}\n")
         return 0
+    if sys.argv[1:2] == ["--doctor"]:
+        from hvdsm.container.doctor import main as doctor
+
+        return doctor(sys.argv[2:], os.environ, sys.stdout.write)
     return take_part()
 
 
@@ -76,11 +82,18 @@ def _run(output: Output, environ: Dict[str, str], hand_over: Optional[Callable[[
         write_outcome(outcome, paths, outcome_file, output.say)
         if outcome.failure is not None:
             output.say(f"job failed: {headline(outcome.failure)}")
+            for line in _last_words(outcome.failure):
+                output.say(f"| {line}")
         else:
             output.say(f"job {outcome.status.lower()} ({outcome.seconds:.2f} s)")
     if outcome_line(environ) and launcher_here(paths, handover):
         print_outcome(outcome, output.write)
     return outcome
+
+
+def _last_words(failure: RankFailure) -> List[str]:
+    """The last lines of a step or a role, of which the headline only has the exit code; other hosts have not seen them."""
+    return failure.output_tail.splitlines()[-2:] if failure.kind == KIND_ROLE else []
 
 
 def _train(output: Output, paths: Paths, environ: Dict[str, str], handover: Optional[Handover]) -> JobOutcome:

@@ -16,7 +16,7 @@ from hvdsm.container.relay import Output
 from hvdsm.container.rendezvous import Joiner
 from hvdsm.container.wire import Connection
 from hvdsm.errors import EXIT_CONFIG, EXIT_TIMEOUT
-from hvdsm.model import NONE, JobOutcome, RankFailure
+from hvdsm.model import JobOutcome, RankFailure
 from hvdsm.model.outcome import FAILED, KIND_HOST_LOST, KIND_LAUNCH, KIND_TIMEOUT, STOPPED
 
 HEARTBEAT = 1.0
@@ -46,7 +46,7 @@ class Worker:
     def _prepared(self, announcement: Message) -> None:
         if self.outcome is not None:
             return
-        if self.config.job.distribution.kind == NONE and not announcement.get("error"):
+        if self.config.independent and not announcement.get("error"):
             self._alone = Alone(self.loop, self.config, self.settings, self.agent, self.output.say, self._ended_alone)
             self._alone.begin()
         self._joiner = Joiner(

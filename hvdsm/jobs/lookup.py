@@ -83,7 +83,8 @@ def find_job(name: str, where: Where) -> Job:
     except ConfigError as error:
         if "no training job of this name" not in error.what:
             raise
-        raise _nowhere(name, where, f"nor in SageMaker, {aws.region}") from error
+        rest = "there is no such job" if where.backend == SAGEMAKER else "nor"
+        raise _nowhere(name, where, f"{rest} in SageMaker, {aws.region}") from error
     return CloudJob(aws, description, kept if kept is not None and kept.cloud else None)
 
 

@@ -12,6 +12,8 @@ from hvdsm.settings.variables import environment
 
 PROFILE_VARIABLE = "HVDSM_PROFILE"
 LAUNCH = "launch"
+# Names of commands that are names of launch's options, too: a table is the command's, anything else the option's value.
+BOTH = ("image",)
 # Keys of the top level that hold for other commands too, with the option's own default there; another default is another meaning.
 SHARED: Dict[str, Any] = {"region": None, "aws_profile": None, "s3_prefix": None, "output": "hvdsm-out"}
 
@@ -74,6 +76,8 @@ def layer(found: Configured, target: Target, profile: Optional[str]) -> List[Con
         if value is None:
             break
         if not isinstance(value, Mapping):
+            if table == (*base, *target.path[:1]) and table[-1] in BOTH:
+                break
             where = f"{document.at(document.line(table))}: {table[-1]}"
             problems.append(ConfigError("a table is expected, with the options of that command", where=where))
             break
@@ -140,7 +144,7 @@ def _other(target: Target, depth: int, entry: Entry, profile: Optional[str]) -> 
     if depth == 0 and entry.key == (PROFILES if profile is None else "extends"):
         return True
     if depth == 0 and entry.key in target.commands:
-        return True
+        return entry.key not in BOTH or isinstance(entry.value, Mapping)
     return depth == 1 and entry.key in target.subcommands
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Iterator
 
+import botocore.session
 import pytest
 
 from hvdsm.emulator import probe
 from hvdsm.sandbox import Sandbox
+
+
+def pytest_configure() -> None:
+    """Read the description of each service once, not once for each session of a test: EC2's alone takes a third of a second."""
+    botocore.session.create_loader = lru_cache(maxsize=None)(botocore.session.create_loader)
 
 
 @pytest.fixture(autouse=True)

@@ -89,6 +89,15 @@ def test_answers(fake: FakeAws, reply: Reply, kind: type[HvdsmError], passing: b
     assert error.remedy
 
 
+def test_a_page_in_the_place_of_an_answer(fake: FakeAws) -> None:
+    fake.on(
+        "GetCallerIdentity", Reply(503, b"<!doctype html><title>Out of order</title><p>Come again", {"Content-Type": "text/html"})
+    )
+    with pytest.raises(CloudUnavailable, match="is no answer of AWS") as caught:
+        identity(fake.aws())
+    assert is_passing(caught.value) and "HTTPS_PROXY" in str(caught.value)
+
+
 def test_the_code_stays_known(fake: FakeAws) -> None:
     fake.on("DescribeTrainingJob", failure("ExpiredToken", "old"))
     with pytest.raises(CloudUnavailable) as caught:
@@ -328,3 +337,11 @@ def test_full_jitter_is_between_nothing_and_the_whole_pause(fake: FakeAws) -> No
     patiently(Outage(clock, fake, 20), say=lambda _text: None, clock=clock, wait=clock.wait)
     limits = [0.5, 1.0, 2.0, 4.0, 8.0] + [10.0] * 1000
     assert all(0 <= pause < limit for pause, limit in zip(clock.waits, limits, strict=False))
+
+
+def test_a_page_is_not_quoted(fake: FakeAws) -> None:
+    page = b"<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n<h1>Internal Server Error</h1>"
+    fake.on("GetCallerIdentity", Reply(500, page, {"Content-Type": "text/html"}))
+    with pytest.raises(CloudUnavailable, match="no answer of AWS: 500 Internal Server Error") as caught:
+        identity(fake.aws())
+    assert "<" not in str(caught.value) and "b'" not in str(caught.value)

@@ -319,7 +319,8 @@ def test_steps_are_as_long_as_the_script_says() -> None:
         job = sandbox.wait("slow")
         pending = next(change for change in job.transitions if change.status == "Pending")
         assert pending.end is not None
-        assert pending.end - pending.start >= 0.2
+        # One of them is in whole milliseconds.
+        assert pending.end - pending.start >= 0.199
 
 
 def test_a_stopped_sandbox_leaves_no_thread_and_no_port() -> None:

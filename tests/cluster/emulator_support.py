@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from hvdsm.emulator import EmulatedCluster, probe
 
-SECONDS = 60  # a hang, not a measurement
+SECONDS = 120  # a hang, not a measurement
 
 
 def unavailable() -> str:

@@ -88,14 +88,18 @@ def finished(code: int, out: bytes, err: bytes, output: Path) -> Launched:
 def as_activated(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run this Python with some words in a folder, as in an activated environment: its own directory is first on PATH."""
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=environment({"PATH": path}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    try:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=environment({"PATH": path}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=400,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"").decode("utf-8", "replace")
+        raise AssertionError(f"no end after {error.timeout:.0f} s; its output was:\n{said}") from None

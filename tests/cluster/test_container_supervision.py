@@ -50,6 +50,21 @@ def start(tmp_path: Path) -> Iterator[Start]:
         job.cluster.close()
 
 
+def test_a_rank_that_stays_after_the_others_is_named(start: Start) -> None:
+    script = """
+import time
+from mpi4py import MPI
+rank = MPI.COMM_WORLD.rank
+MPI.Finalize()
+if rank == 3:
+    time.sleep(4)
+"""
+    job = start(script, environment={"HVDSM_STRAGGLER_SECONDS": "1"}, sagemaker_mpi_num_of_processes_per_host=2)
+    assert job.codes() == {"algo-1": 0, "algo-2": 0}, job.everything()
+    said = [line for line in job.read("algo-1").splitlines() if "still runs" in line]
+    assert said == ["hvdsm: 3 of 4 ranks ended 1 s ago or earlier; rank 3 (algo-2) still runs"], job.everything()
+
+
 def test_a_hang_is_ended_with_the_stacks_of_all_ranks(start: Start) -> None:
     script = """
 import time, hvdsm
@@ -138,7 +153,7 @@ def test_restarts_are_counted(start: Start) -> None:
 def test_a_time_limit_ends_the_job_with_75(start: Start) -> None:
     script = """
 import os, signal, time
-signal.signal(signal.SIGTERM, lambda *_: (print("saving", flush=True), os._exit(0)))
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"saving" + os.linesep.encode()), os._exit(0)))
 print("begin", flush=True)
 time.sleep(300)
 """
@@ -170,7 +185,7 @@ def test_python_below_a_shell_entry_point_is_seen(start: Start, tmp_path: Path) 
 def test_pid_1_passes_sigterm_and_collects_orphans(start: Start) -> None:
     script = """
 import os, signal, subprocess, time
-signal.signal(signal.SIGTERM, lambda *_: (print("saving", flush=True), os._exit(0)))
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"saving" + os.linesep.encode()), os._exit(0)))
 subprocess.Popen(["sh", "-c", "true & exec sleep 0.1"]).wait()
 time.sleep(1)
 states = [open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()[0] for p in os.listdir("/proc") if p.isdigit()]
@@ -343,7 +358,7 @@ time.sleep(1)
 def test_sigterm_to_a_host_that_is_alone(start: Start) -> None:
     script = """
 import os, signal, time
-signal.signal(signal.SIGTERM, lambda *_: (print("saving", flush=True), os._exit(0)))
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"saving" + os.linesep.encode()), os._exit(0)))
 print("begin", flush=True)
 time.sleep(300)
 """

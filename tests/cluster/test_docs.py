@@ -6,10 +6,10 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import pytest
-from doc_pages import ELSEWHERE, here
+from doc_pages import BENCH, ELSEWHERE, REHEARSED, here
 from launching import ROOT, as_activated
 
 pytestmark = pytest.mark.cluster
@@ -30,11 +30,25 @@ def commands() -> Iterator[Tuple[str, List[str]]]:
         for block in re.findall(r"```(?:sh|bash|console|text)\n(.*?)```", document.read_text(), re.DOTALL):
             for line in block.replace("\\\n", " ").splitlines():
                 text = line[2:] if line.startswith("$ ") else line
-                if re.match(r"hvdsm (launch|cluster|bundle)\b", text) and "--backend sagemaker" not in text:
+                if re.match(r"hvdsm (launch|cluster|bundle|bench)\b", text) and "--backend sagemaker" not in text:
                     yield f"{document.parent.name}-{document.stem}", shlex.split(text, comments=True)
 
 
-@pytest.mark.parametrize(("where", "words"), [pytest.param(w, c, id=f"{w}-{i}") for i, (w, c) in enumerate(commands())])
+WITH_THEIR_RESULTS = [command.split() for command in (BENCH, *REHEARSED.values())]
+
+
+def cases() -> Iterator[Any]:
+    """Each command once: where it is first, and whether it trains; not those that another test runs and looks at."""
+    seen = list(WITH_THEIR_RESULTS)
+    for index, (where, words) in enumerate(commands()):
+        if words not in seen:
+            seen.append(words)
+            trains = "-trains" if "examples/ddp_torch/train.py" in words else ""
+            yield pytest.param(where, words, id=f"{where}-{index}{trains}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("where", "words"), list(cases()))
 def test_a_command_of_the_documentation(tmp_path: Path, where: str, words: List[str]) -> None:
     for name in ("train.py", "src/train.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -48,7 +62,9 @@ def test_a_command_of_the_documentation(tmp_path: Path, where: str, words: List[
 
 
 def test_the_documentation_shows_commands() -> None:
-    assert len(list(commands())) >= 6
+    shown = [words for _, words in commands()]
+    assert len(shown) >= 6
+    assert [words for words in WITH_THEIR_RESULTS if words not in shown] == []
 
 
 def test_pages_that_are_run_elsewhere_are_there_and_so_are_their_tests() -> None:

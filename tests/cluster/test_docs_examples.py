@@ -23,7 +23,7 @@ DOCUMENTS = here(
         *sorted(Path(ROOT).glob("examples/*/README.md")),
     ],
 )
-RUN_BY_TEST_DOCS = r"hvdsm (launch|cluster|bundle)\b"
+RUN_BY_TEST_DOCS = r"hvdsm (launch|cluster|bundle|bench)\b"
 # Commands that are not run as they stand, and why.
 NOT_RUN = {
     r"make (demo|setup|test)\b": "installs and compiles for minutes, or runs these very tests",

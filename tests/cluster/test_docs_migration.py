@@ -45,9 +45,10 @@ def rows() -> List[List[str]]:
 
 def options_of(module: str) -> List[Set[str]]:
     """The spellings of each option that a module adds to its parsers, read from its source: nothing of it is started."""
-    found = importlib.util.find_spec(module)
-    assert found is not None and found.origin is not None, f"{module} is not installed"
-    tree = ast.parse(Path(found.origin).read_text())
+    package, *rest = module.split(".")
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.origin is not None, f"{package} is not installed"
+    tree = ast.parse(Path(found.origin).parent.joinpath(*rest).with_suffix(".py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     added = [node.args for node in calls if node.func.attr == "add_argument"]  # type: ignore[attr-defined]
     words = [{str(word.value) for word in args if isinstance(word, ast.Constant)} for args in added]

@@ -76,6 +76,7 @@ def parent() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.stdout.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_parent(parent: Callable[..., subprocess.Popen[bytes]], how: signal.Signals) -> None:
     before, mark = machine(), uuid.uuid4().hex
@@ -119,6 +120,7 @@ def test_terminal_signals_do_not_reach_the_hosts(parent: Callable[..., subproces
     process.kill()
 
 
+@pytest.mark.alone
 def test_closing_leaves_nothing() -> None:
     before = machine()
     cluster = EmulatedCluster.start(ClusterSpec(3, sshd=False))

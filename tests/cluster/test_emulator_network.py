@@ -57,6 +57,7 @@ def measure(spec: ClusterSpec) -> tuple[float, float]:
         return float(trip), float(megabyte)
 
 
+@pytest.mark.alone
 def test_delay_and_rate_shape_the_network() -> None:
     plain = measure(ClusterSpec(2))
     delayed = measure(ClusterSpec(2, delay_ms=25))

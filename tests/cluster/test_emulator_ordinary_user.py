@@ -43,6 +43,7 @@ def copy() -> Iterator[Path]:
         base.chmod(0o755)
         shutil.copytree(ROOT / "hvdsm", base / "hvdsm", ignore=shutil.ignore_patterns("__pycache__"))
         (base / "tests" / "cluster").mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "conftest.py", base / "tests")
         for file in Path(__file__).parent.glob("*emulator*.py"):
             shutil.copy(file, base / "tests" / "cluster")
         shutil.copy(ROOT / "setup.cfg", base)
@@ -70,7 +71,8 @@ def python_for(name: str, environment: Dict[str, str], cwd: Path) -> Optional[st
     return None
 
 
-def test_everything_as_an_ordinary_user(user: str, copy: Path) -> None:
+@pytest.mark.parametrize("which", ["not alone", pytest.param("alone", marks=pytest.mark.alone)])
+def test_everything_as_an_ordinary_user(user: str, copy: Path, which: str) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.path.expanduser(f"~{user}"),
@@ -85,8 +87,8 @@ def test_everything_as_an_ordinary_user(user: str, copy: Path) -> None:
     files = sorted(
         str(file) for file in (copy / "tests" / "cluster").glob("test_emulator_*.py") if file.name != Path(__file__).name
     )
-    options = ["-q", "-rs", "-c", str(copy / "setup.cfg"), "--rootdir", str(copy), "-p", "no:cacheprovider", "--timeout=60"]
-    done = as_user(user, [python, "-m", "pytest", *options, *files], environment, copy)
+    options = ["-q", "-rs", "-c", str(copy / "setup.cfg"), "--rootdir", str(copy), "-p", "no:cacheprovider", "--timeout=120"]
+    done = as_user(user, [python, "-m", "pytest", *options, "-m", which, *files], environment, copy)
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout.splitlines()[-1]

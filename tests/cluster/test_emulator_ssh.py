@@ -96,6 +96,17 @@ def test_real_mpi_traffic(cluster: EmulatedCluster) -> None:
     assert (answer.code, answer.out) == (0, "6\n"), answer
 
 
+def test_a_home_below_tmp_has_the_hosts_own_keys_beside_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes").write_text("mine\n")
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host *\n  StrictHostKeyChecking yes\n")
+    monkeypatch.setattr("hvdsm.emulator.plan._account", lambda environ: ("root", str(tmp_path)))
+    with EmulatedCluster.start(ClusterSpec(2, sshd=True)) as made:
+        answer = shell(made, "algo-1", "ssh algo-2 'hostname; cat ~/notes; ls ~/.ssh'")
+    assert answer.out.split() == ["algo-2", "mine", "config", "id_ed25519", "known_hosts"], answer
+    assert [path.name for path in (tmp_path / ".ssh").iterdir()] == ["config"]
+
+
 def test_a_missing_sshd_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hvdsm.emulator.plan._SYSTEM_PATH", str(tmp_path))
     with pytest.raises(SshError, match="sshd, ssh, ssh-keygen not found") as raised:

@@ -41,3 +41,18 @@ def test_environment_of_the_first_rank(tmp_path: Path, words: List[str]) -> None
         name: value for name, value in said.items() if name not in changing
     }
     assert ("MASTER_ADDR" in said) == (words[1] != "none") and "HVDSM_JOB_TOKEN" not in {*said, *has}
+
+
+def test_steps_and_roles_are_shown_wherever_the_plan_is(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "t.py").write_text("")
+    for folder in (tmp_path, tmp_path / "src"):
+        (folder / "plan.json").write_text('{"roles": [{"name": "server", "command": ["{python}", "serve.py"]}]}')
+        words = ["--dry-run", "--source-dir", str(tmp_path / "src"), "--plan", str(folder / "plan.json"), "t.py"]
+        done = subprocess.run(command(words, tmp_path / "out"), env=environment(), cwd="/", stdout=subprocess.PIPE, check=True)
+        shown = json.loads(done.stdout)
+        assert "beside the ranks on each host: a process server: {python} serve.py" in shown["notes"]
+        named = json.loads(shown["request"]["HyperParameters"]["sagemaker_hvdsm_plan"])
+        assert named == (
+            "plan.json" if folder.name == "src" else {"roles": [{"command": ["{python}", "serve.py"], "name": "server"}]}
+        )

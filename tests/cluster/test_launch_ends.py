@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,7 @@ def test_odd_output_is_whole(tmp_path: Path) -> None:
 
 
 def test_daemons_keep_nobody_waiting(tmp_path: Path) -> None:
-    mark = f"hvdsm-test-{os.getpid()}"
+    mark = f"hvdsm-test-{uuid.uuid4().hex}"
     done = ended(
         tmp_path, f"import subprocess\nsubprocess.Popen(['sh', '-c', 'exec -a {mark} sleep 600'], start_new_session=True)\n"
     )
@@ -78,7 +80,8 @@ def test_daemons_keep_nobody_waiting(tmp_path: Path) -> None:
 def test_time_limit(tmp_path: Path) -> None:
     done = ended(
         tmp_path,
-        "import signal, sys, time\nsignal.signal(15, lambda *_: (print('saving', flush=True), sys.exit(0)))\ntime.sleep(600)\n",
+        "import os, signal, sys, time\n"
+        "signal.signal(15, lambda *_: (os.write(1, b'saving' + os.linesep.encode()), sys.exit(0)))\ntime.sleep(600)\n",
         "--max-run", "3",
     )  # fmt: skip
     assert (done.code, done.outcome["status"], done.outcome["failure"]["kind"]) == (75, "Stopped", "timeout")
@@ -105,9 +108,9 @@ def test_missing_mpirun(tmp_path: Path) -> None:
 def test_interrupt(tmp_path: Path, hosts: str, times: int) -> None:
     script = tmp_path / "t.py"
     script.write_text(
-        "import signal, sys, time\n"
-        + ("signal.signal(15, lambda *_: (print('saving', flush=True), sys.exit(0)))\n" if times == 1 else
-           "signal.signal(15, lambda *_: print('deaf', flush=True))\n")
+        "import os, signal, sys, time\n"
+        + ("signal.signal(15, lambda *_: (os.write(1, b'saving' + os.linesep.encode()), sys.exit(0)))\n" if times == 1 else
+           "signal.signal(15, lambda *_: os.write(1, b'deaf' + os.linesep.encode()))\n")
         + "print('ready', flush=True)\nwhile True:\n    time.sleep(600)\n"
     )  # fmt: skip
     process = subprocess.Popen(
@@ -133,7 +136,7 @@ def test_interrupt(tmp_path: Path, hosts: str, times: int) -> None:
 
 @pytest.mark.parametrize("hosts", ["namespaces", "single"])
 def test_a_killed_command_leaves_no_process(tmp_path: Path, hosts: str) -> None:
-    mark = f"hvdsm-test-{os.getpid()}-killed"
+    mark = f"hvdsm-test-{uuid.uuid4().hex}"
     script = tmp_path / "t.py"
     script.write_text("import time\nprint('ready', flush=True)\ntime.sleep(600)\n")
     words = command([*TWO, "--hosts", hosts, str(script), mark], tmp_path / hosts)
@@ -190,3 +193,19 @@ def test_as_an_ordinary_user() -> None:
         assert (done.results / "model" / "m").stat().st_uid == 65534
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_full_disk_is_said_and_nothing_stays(tmp_path: Path) -> None:
+    (tmp_path / "t.py").write_text("print('never')\n")
+    full = tmp_path / "full"
+    full.mkdir()
+    words = shlex.join([sys.executable, "-m", "hvdsm", "launch", "--output", str(full), "--instance-count", "2", "t.py"])
+    # One page, which the file takes that fills it.
+    inner = (
+        f"mount -t tmpfs -o size=4k none {full} && head -c 4096 /dev/zero >{full}/all; {words}; code=$?; ls {full}; exit $code"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", inner], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (69, ["all"]), done.stderr
+    assert "No space left on device" in done.stderr and "--output" in done.stderr and "Traceback" not in done.stderr

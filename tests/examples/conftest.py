@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import runpy
 import shutil
@@ -15,7 +16,9 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cluster"))
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TRIED_PORTS = itertools.count()
 
 # In place of a launcher: the rank variables of torch.distributed, and directories per rank, as ranks on separate hosts have.
 AS_RANK = """
@@ -132,12 +135,21 @@ def rank_pid(mpirun: int, rank: int) -> int:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on."""
+    """A TCP port of the loopback that nobody listens on, below those that the system gives to whoever asks for any.
+
+    Each process that shares the tests has a range of its own, and each call another port.
+    """
     import socket
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    first = 10_000 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    while True:
+        port = first + next(TRIED_PORTS) % 500
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def text(path: Path) -> str:

@@ -10,7 +10,8 @@ from typing import Any, Callable, Dict
 
 import pytest
 
-pytestmark = pytest.mark.examples
+# A training waits for its slowest rank in each step: on a busy machine it takes many times its time.
+pytestmark = [pytest.mark.examples, pytest.mark.timeout(900)]
 
 RESUMING = ["mnist_torch_horovod", "mnist_tf_horovod"]
 NAMES = [*RESUMING, "ddp_torch"]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 import pytest
+from doc_pages import REHEARSED
 
-pytestmark = [pytest.mark.examples, pytest.mark.cluster]
+# A training waits for its slowest rank in each step: on a busy machine it takes many times its time.
+pytestmark = [pytest.mark.examples, pytest.mark.cluster, pytest.mark.timeout(900)]
 
 SHARDS = [(0, 1, 360), (1, 1, 359), (2, 2, 359), (3, 2, 359)]  # rank, host, samples
 
@@ -37,14 +40,18 @@ class Rehearsal:
 def launch(tmp_path_factory: pytest.TempPathFactory, plain_environment: Dict[str, str]) -> Callable[..., Rehearsal]:
     def run(path: Path, *args: str) -> Rehearsal:
         output = tmp_path_factory.mktemp("rehearsal")
+        default = f"hvdsm launch --instance-count 2 --processes-per-host 2 examples/{path.parent.name}/train.py"
+        words = shlex.split(REHEARSED.get(path.parent.name, default))[2:]
         done = subprocess.run(
-            [
-                sys.executable, "-m", "hvdsm.cli", "launch", "--instance-count", "2", "--processes-per-host", "2",
-                "--output", str(output), "--job-name", "rehearsal", str(path), *args,
-            ],
-            cwd=output, env=plain_environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            encoding="utf-8", errors="replace",
-        )  # fmt: skip
+            [sys.executable, "-m", "hvdsm.cli", "launch", "--output", str(output), "--job-name", "rehearsal", *words, *args],
+            cwd=path.parents[2],
+            env=plain_environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
         return Rehearsal(done.returncode, done.stdout, output / "rehearsal")
 
     return run
@@ -70,17 +77,24 @@ def test_a_failing_rank_is_named_with_its_exception(script: Callable[[str], Path
 
 
 @pytest.mark.parametrize(
-    ("name", "model"),
-    [("mnist_torch_horovod", "model.pt"), ("mnist_tf_horovod", "1/saved_model.pb"), ("ddp_torch", "model.pt")],
+    ("name", "model", "words"),
+    [
+        ("mnist_torch_horovod", "model.pt", ()),
+        ("mnist_tf_horovod", "1/saved_model.pb", ("--epochs", "5")),
+        ("ddp_torch", "model.pt", ()),
+    ],
 )
-def test_training(script: Callable[[str], Path], launch: Callable[..., Rehearsal], name: str, model: str) -> None:
-    run = launch(script(name), "--check-replicas")
+def test_training(
+    script: Callable[[str], Path], launch: Callable[..., Rehearsal], name: str, model: str, words: Tuple[str, ...]
+) -> None:
+    """As the README has it; how well a whole training learns is shown by test_example_training.py."""
+    run = launch(script(name), "--check-replicas", *words)
     assert run.code == 0, run.shown
     for rank, host, samples in SHARDS:
         assert f"rank {rank} of 4 on algo-{host}: {samples} samples" in run.shown
     assert len(set(re.findall(r"rank \d weights: ([0-9a-f]{16})", run.shown))) == 1
     found = re.findall(r"[Tt]est accuracy: (\d\.\d{4})", run.shown)
-    assert len(found) == 1 and float(found[0]) >= 0.95
+    assert len(found) == 1 and float(found[0]) >= 0.9
     assert run.shown.count("model saved: /opt/ml/model/") == 1
     assert (run.directory / "model" / model).is_file()
     assert run.outcome["world_size"] == 4

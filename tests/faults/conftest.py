@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, Iterable, List
 
 import pytest
 
@@ -14,36 +14,34 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cluster"))
 TITLE = "| Open MPI | side | fault | exit codes | end after the fault, s | verdict | first line of the failure |"
 
 
-class Table:
-    """The rows of this run."""
-
-    def __init__(self) -> None:
-        self.rows: List[str] = []
-
-    def add(self, *cells: object) -> None:
-        """One row of the matrix."""
-        self.rows.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
-
-    def text(self) -> str:
-        """The table as Markdown."""
-        return "\n".join([TITLE, "|" + " --- |" * 7, *sorted(self.rows)]) + "\n"
+ROW = "row of the fault matrix"
+AddRow = Callable[..., None]
 
 
-TABLE = Table()
+@pytest.fixture
+def fault_row(record_property: Callable[[str, object], None]) -> AddRow:
+    """Takes the cells of a row; a test's properties reach the process that prints, whichever process runs the test."""
+
+    def add(*cells: object) -> None:
+        record_property(ROW, "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
+
+    return add
 
 
-@pytest.fixture(scope="session")
-def fault_table() -> Table:
-    """What the rows are added to."""
-    return TABLE
+def rows_of(reports: Iterable[Any]) -> List[str]:
+    """The rows that tests have made, in order."""
+    return sorted(text for report in reports for name, text in getattr(report, "user_properties", []) if name == ROW)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the matrix."""
-    if not TABLE.rows:
+    calls = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, []) if report.when == "call"]
+    rows = rows_of(calls)
+    if not rows:
         return
+    text = "\n".join([TITLE, "|" + " --- |" * 7, *rows]) + "\n"
     terminalreporter.section("fault matrix")
-    terminalreporter.write(TABLE.text())
+    terminalreporter.write(text)
     path = os.environ.get("HVDSM_FAULT_TABLE")
     if path:
-        Path(path).write_text(TABLE.text(), encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")

@@ -18,12 +18,14 @@ import os, signal, sys, time
 from mpi4py import MPI
 world = MPI.COMM_WORLD
 def end(*_):
-    print("saving", flush=True)
+    os.write(1, b"saving" + os.linesep.encode())
     os._exit(0)
 if os.environ.get("FAULT") == "sigterm":
     signal.signal(signal.SIGTERM, end)
 world.Barrier()
 print("all here", flush=True)
+# Whoever breaks does so when the other has said it, too.
+world.Barrier()
 mine = os.environ["SM_CURRENT_HOST"] == os.environ.get("FAULT_HOST")
 if mine and os.environ["FAULT"] == "raise": raise ValueError("bad batch")
 if mine and os.environ["FAULT"] == "exit": sys.exit(7)
@@ -91,8 +93,8 @@ def sigterm(job: RunningJob, host: str) -> None:
 
 
 def late(job: RunningJob, host: str) -> None:
-    """The host comes 20 seconds after the other."""
-    time.sleep(20)
+    """The host comes 10 seconds after the other."""
+    time.sleep(10)
     start_host(job, host, environment={"FAULT": "late", "FAULT_SECONDS": "0", "HVDSM_RENDEZVOUS_TIMEOUT": "60"})
 
 
@@ -135,6 +137,7 @@ SOON = {"HVDSM_HOST_LOSS_SECONDS": "5"}
 SHORT = {"FAULT_SECONDS": "9"}
 RANK = r"rank {rank} \({host}, local rank 0\): "
 LOST = r"{host}: the host was lost: |{host}: the launcher was lost: "
+SERVERS = {"roles": [{"name": "server", "command": ["{python}", "-c", "'a server of hvdsm'; import signal; signal.pause()"]}]}
 FROZEN = RANK + r"hang: no output and no progress .*stopped: rank {rank} [\s\S]*state T \(stopped\)"
 
 ROWS: Tuple[Row, ...] = (
@@ -149,13 +152,20 @@ ROWS: Tuple[Row, ...] = (
         bound=40,
         hyperparameters={"sagemaker_hvdsm_hang_timeout": 3},
     ),
+    Row(
+        "process beside killed",
+        (137, 137),
+        (r"{host}: the process server was killed by SIGKILL before the ranks had ended",) * 2,
+        signalled("a server of hvdsm", signal.SIGKILL),
+        hyperparameters={"sagemaker_hvdsm_plan": SERVERS},
+    ),
     Row("host killed", (None, 1), (None, LOST), host_killed, bound=45),
     Row("sshd killed", (0, 0), (None, None), sshd_killed, environment=SHORT, done=True),
     Row("mpirun or daemon killed", (-1, -1), (r"mpirun ended with|exit code", r"mpirun ended with|exit code"), starter_killed),
     Row("link down for ever", (1, 1), (r"{other}: the (?:host|launcher) was lost", LOST), link_down, bound=45, environment=SOON),
     Row("link down 5 s", (0, 0), (None, None), link_down_briefly, bound=40, environment=SHORT, done=True),
     Row("disk full", (1, 1), ("log", RANK + "ValueError: bad batch"), environment={"FAULT": "disk"}, before=full_disk),
-    Row("20 s late", (0, 0), (None, None), late, bound=40, environment={"FAULT_SECONDS": "0"}, absent=True, done=True),
+    Row("10 s late", (0, 0), (None, None), late, bound=40, environment={"FAULT_SECONDS": "0"}, absent=True, done=True),
     Row(
         "never comes",
         (None, 75),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
 import pytest
-from conftest import Table
+from conftest import AddRow
 from container_jobs import OPEN_MPI, RunningJob, start_host, start_job
 from rows import HOSTS, ROWS, SCRIPT, Row, environment_of, nothing
 
@@ -34,7 +34,7 @@ def jobs() -> Iterator[List[RunningJob]]:
 
 
 @pytest.mark.parametrize(("version", "host", "row"), CELLS)
-def test_fault(version: str, host: str, row: Row, tmp_path: Path, jobs: List[RunningJob], fault_table: Table) -> None:
+def test_fault(version: str, host: str, row: Row, tmp_path: Path, jobs: List[RunningJob], fault_row: AddRow) -> None:
     python = OPEN_MPI[version]
     if not os.path.exists(python):
         pytest.skip(f"Open MPI {version} is not in {python}: make setup installs it")
@@ -60,7 +60,7 @@ def test_fault(version: str, host: str, row: Row, tmp_path: Path, jobs: List[Run
         verdict, problem = "WRONG", error
     first = next((text.splitlines()[0][:90] for text in (reasons[other], reasons[host]) if text), "")
     shown = [" ".join(f"{name} {what[name]}" for name in HOSTS if what.get(name) is not None) for what in (codes, ends)]
-    fault_table.add(version, "launcher" if host == HOSTS[0] else "worker", row.name, *shown, verdict, first)
+    fault_row(version, "launcher" if host == HOSTS[0] else "worker", row.name, *shown, verdict, first)
     if problem is not None:
         raise problem
 

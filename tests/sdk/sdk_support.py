@@ -6,13 +6,28 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+import boto3
 
 from hvdsm.sandbox import Sandbox
 
 SECONDS = 240
 # What the SDKs would ask of the machine's own configuration or tell others of.
-_QUIET = {"SAGEMAKER_VALIDATE_ROLE": "false", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+_QUIET = {"SAGEMAKER_VALIDATE_ROLE": "false", "PYTHONUNBUFFERED": "1"}
+
+
+def client(sandbox: Sandbox, service: str) -> Any:
+    """A client of a service of the sandbox."""
+    env = sandbox.environ()
+    return boto3.session.Session().client(
+        service,
+        region_name=sandbox.region,
+        endpoint_url=sandbox.url,
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=env["AWS_SESSION_TOKEN"],
+    )
 
 
 @dataclass(frozen=True)

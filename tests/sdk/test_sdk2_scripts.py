@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from sdk_support import Ran, run_script
@@ -13,26 +12,15 @@ from sdk_support import Ran, run_script
 from hvdsm.sandbox import Sandbox
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts2"
-NAMES = ("notebook_tensorflow", "many_estimators", "many_distributions", "many_failures", "many_options", "life_cycle")
-# The SDK looks every few seconds for what has become of a job: scripts that wait may do so side by side.
-SIDE_BY_SIDE = 3
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 Get = Callable[[str], Ran]
 
 
-@pytest.fixture(scope="module")
-def get(
-    sdk2: str, shared_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Get]:
-    """Starts all scripts that this run needs at once; gives one's end when it is asked for."""
-    asked = [name for name in NAMES if any(name in item.name for item in request.session.items)]
-    started: Dict[str, Future[Ran]] = {}
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for name in asked:
-            directory = tmp_path_factory.mktemp(name)
-            started[name] = pool.submit(run_script, sdk2, SCRIPTS / f"{name}.py", shared_sandbox, directory, seconds=600)
-        yield lambda name: started[name].result()
+@pytest.fixture
+def get(sdk2: str, shared_sandbox: Sandbox, tmp_path: Path) -> Get:
+    """Runs one of the scripts to its end."""
+    return lambda name: run_script(sdk2, SCRIPTS / f"{name}.py", shared_sandbox, tmp_path, seconds=600)
 
 
 def result(ran: Ran) -> Dict[str, Any]:

@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no defect: an example may take as long as it takes.
+settings.register_profile("hvdsm", deadline=None)
+settings.load_profile("hvdsm")
 
 GOLDEN = Path(__file__).parent / "golden"
 

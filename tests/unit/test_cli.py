@@ -8,14 +8,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hvdsm
 from hvdsm.cli import main
+from hvdsm.cli.app import app
 from hvdsm.cli.cluster import parse_mount
 from hvdsm.compose.arguments import unpack_arguments
 from hvdsm.emulator import Mount
@@ -255,3 +257,26 @@ def test_mounts(project: Path) -> None:
     for text in ("nowhere", ".:relative"):
         with pytest.raises(UsageError, match="--mount"):
             parse_mount(text)
+
+
+@pytest.mark.parametrize("flag", [["--delay-ms", "1"], ["--mbit", "10"], ["--slow-host", "2:delay-ms=1"]])
+def test_the_network_of_the_cloud_cannot_be_slowed(flag: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("")
+    words = ["--backend", "sagemaker", "--region", "us-east-1", "--image", "x", "--role", "arn:aws:iam::123456789012:role/r"]
+    assert main(["launch", *words, *flag, str(script)]) == 2
+    assert f"{flag[0]}: only a network of emulated hosts can be slowed" in capsys.readouterr().err
+
+
+def test_every_command_has_help() -> None:
+    """Each is imported when it is asked for: one that cannot be shown would not be seen elsewhere."""
+
+    def shown(command: click.Command, above: Optional[click.Context], name: str) -> int:
+        context = click.Context(command, parent=above, info_name=name)
+        assert command.get_help(context).startswith("Usage: ")
+        if not isinstance(command, click.Group):
+            return 1
+        below = [(word, command.get_command(context, word)) for word in command.list_commands(context)]
+        return 1 + sum(shown(found, context, word) for word, found in below if found is not None)
+
+    assert shown(app, None, "hvdsm") > 30

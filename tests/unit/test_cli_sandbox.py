@@ -50,6 +50,11 @@ def test_a_command_that_cannot_be_run(
     assert what in capsys.readouterr().err
 
 
+def test_a_slow_host_that_cannot_be_meant_is_refused_before_the_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "--slow-host", "nonsense", "--", "true"]) == 2
+    assert "--slow-host: 'nonsense' does not say how slow" in capsys.readouterr().err
+
+
 def test_nothing_of_the_persons_credentials_is_in_the_environment(person: Dict[str, str]) -> None:
     theirs = {
         **person,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import List
 
 import pytest
 
 from hvdsm.compose.environment import Paths
+from hvdsm.compose.mpirun import rank_program
 from hvdsm.container.conductor import Ledger, launch_failure, mpirun_verdict
 from hvdsm.container.loop import Loop
 from hvdsm.container.rank import merged_environment, place
@@ -21,6 +24,16 @@ from hvdsm.model import JobOutcome
 def test_a_process_that_nobody_placed_is_alone() -> None:
     assert place({}) == {"rank": 0, "local_rank": 0, "world_size": 1, "local_world_size": 1}
     assert place({"PMIX_RANK": "5", "HVDSM_RANK": "2"})["rank"] == 2
+
+
+def test_a_colon_alone_reaches_the_script() -> None:
+    # For mpirun it would begin another program.
+    words = [":", "%:", "%%:", "a:b", "%", "", "::"]
+    command = rank_program(sys.executable, [sys.executable, "-c", "import json, sys; print(json.dumps(sys.argv[1:]))", *words])
+    assert ":" not in command
+    env = {name: value for name, value in os.environ.items() if name != "HVDSM_SESSION"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == words
 
 
 def test_credentials_stay_those_of_the_host() -> None:

@@ -330,7 +330,8 @@ def test_an_mpirun_is_asked_for_its_version(tmp_path: Path, said: str, version: 
     program.write_text(f"#!/bin/sh\n{'exit 3' if said == 'exit 3' else 'echo ' + repr(said)}\n")
     program.chmod(0o755)
     if version is None:
-        with pytest.raises(MpiError, match="is not Open MPI"):
+        match = "does not tell its version: exit code 3" if said == "exit 3" else "is not Open MPI but MPICH"
+        with pytest.raises(MpiError, match=match):
             probe_mpi(str(program), {"PATH": "/bin:/usr/bin"})
     else:
         assert probe_mpi(str(program), {"PATH": "/bin:/usr/bin"}).version == version

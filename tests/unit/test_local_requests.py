@@ -227,6 +227,15 @@ def test_meter_reads_a_log_that_grows(tmp_path: Path) -> None:
     assert list(found.unmatched) == ["none"] and found.warnings == ()
 
 
+def test_of_hosts_that_show_their_own_lines_each_is_counted_once(tmp_path: Path) -> None:
+    own, other = b"[server-0,algo-2] loss=2\n[1,algo-2] loss=3\n", b"[server-0,algo-1] loss=1\n[0,algo-1]~ loss=4\n"
+    logs = [tmp_path / "algo-1.log", tmp_path / "algo-2.log"]
+    logs[0].write_bytes(other + own)
+    logs[1].write_bytes(own + b"loss=5\n")
+    meter = Meter(DEFINITIONS, [str(log) for log in logs], os.environ, own=True)
+    assert meter.finish().summary == {"loss": {"count": 5, "last": 5.0, "min": 1.0, "max": 5.0}}
+
+
 def test_meter_that_is_killed_says_so(tmp_path: Path) -> None:
     meter = Meter(DEFINITIONS, [str(tmp_path / "log")], os.environ)
     meter.close()

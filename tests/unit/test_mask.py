@@ -104,6 +104,7 @@ def test_the_rest_of_a_request() -> None:
 
 
 def test_quoted_options() -> None:
+    assert mask_text("--password=a -Dpassword=b --pad_token=c") == f"--password={MASK} -Dpassword={MASK} --pad_token=c"
     assert mask_text("-x A=1 -x HF_TOKEN='a b' --mca x y") == f"-x A=1 -x HF_TOKEN={MASK} --mca x y"
     assert mask_text('-x WANDB_API_KEY="a \\" b" -x B=2') == f"-x WANDB_API_KEY={MASK} -x B=2"
 

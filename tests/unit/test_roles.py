@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Iterator
 
 import pytest
+from role_loop import RoleLoop, signals_kept
 
-from hvdsm.container.loop import Loop
-from hvdsm.container.roles import Roles
 from hvdsm.errors import ConfigError
 from hvdsm.model import RoleProcess
 
@@ -35,58 +33,22 @@ while True:
 """
 
 
-class Stage:
-    """Roles on a loop of their own, and what came of them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.loop = Loop()
-        self.events: List[Dict[str, Any]] = []
-        self.lines = b""
-        self.directory = str(directory)
-        self.until: Callable[[], bool] = lambda: False
-        self.roles = Roles(self.loop, "algo-1", on_event=self._event, on_lines=self._line)
-        self.loop.on_signals({signal.SIGCHLD: self._child})
-        self.limit = self.loop.later(60, self.loop.stop)
-
-    def _event(self, event: Dict[str, Any]) -> None:
-        self.events.append(event)
-        self._look()
-
-    def _line(self, lines: bytes) -> None:
-        self.lines += lines
-        self._look()
-
-    def _child(self) -> None:
-        self.roles.reap()
-        self._look()
-
-    def _look(self) -> None:
-        if self.until():
-            self.loop.stop()
+class Stage(RoleLoop):
+    """Roles that are started by hand."""
 
     def start(self, name: str, *command: str, **variables: str) -> None:
-        self.roles.start(RoleProcess(name, command, variables), dict(os.environ), self.directory)
+        self.roles.start(RoleProcess(name, command, variables), dict(os.environ), str(self.directory))
 
     def python(self, name: str, code: str, **variables: str) -> None:
         self.start(name, sys.executable, "-c", code, **variables)
 
-    def run(self, until: Callable[[], bool]) -> None:
-        """Serve until something is so; a hang ends after a minute, and the assertion that follows tells."""
-        self.until = until
-        self.loop._stopped = False
-        if not until():
-            self.loop.run()
-
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGCHLD,)}
-    made = Stage(tmp_path)
-    yield made
-    made.roles.close(0.1)
-    signal.set_wakeup_fd(-1)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with signals_kept():
+        made = Stage(tmp_path)
+        yield made
+        made.roles.close(0.1)
 
 
 def test_lines_are_tagged_and_the_environment_is_the_ranks_with_its_own(stage: Stage) -> None:

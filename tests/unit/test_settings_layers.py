@@ -13,6 +13,7 @@ from hvdsm.cli.defaults import configured, hyperparameters_of, options_of, settl
 from hvdsm.cli.launch import command as launch
 from hvdsm.errors import ConfigError, UsageError
 from hvdsm.settings.configured import Configured, option_of
+from hvdsm.settings.layers import BOTH
 from hvdsm.settings.options import NUMBER, SWITCH, WHOLE, Option
 from hvdsm.settings.variables import variables
 
@@ -96,7 +97,26 @@ def test_every_option_of_the_command_is_known() -> None:
 
 def test_no_option_of_launch_is_called_like_a_table() -> None:
     keys = {key for option in OPTIONS for key in option.keys}
-    assert not keys & {*COMMANDS, "profile", "extends"}
+    assert keys & {*COMMANDS, "profile", "extends"} == set(BOTH)
+
+
+def test_a_table_called_like_an_option_is_the_commands_and_a_text_is_the_options(project: Path) -> None:
+    from hvdsm.cli.image import command as image
+
+    assert isinstance(image, click.Group)
+    push = image.get_command(click.Context(image), "push")
+    assert push is not None
+
+    def of_push(*profile: str) -> Any:
+        return configured("image push", push, {}, str(project), *profile, group=image).default_map.get("device")
+
+    write(project / "hvdsm.toml", 'image = "uri:1"\n[profile.p.image.push]\ndevice = "cpu"\n')
+    assert (values()["image"], of_push(), of_push("p")) == ("uri:1", None, "cpu")
+    write(project / "hvdsm.toml", '[image]\ndevice = "cpu"\n[launch]\nimage = "uri:2"\n[profile.p]\nimage = "uri:3"\n')
+    assert (values()["image"], values("--profile", "p")["image"], of_push(), of_push("p")) == ("uri:2", "uri:3", "cpu", "cpu")
+    write(project / "hvdsm.toml", "image = 3\n")
+    with pytest.raises(ConfigError, match=r"hvdsm\.toml:1: image"):
+        values()
 
 
 def test_no_variable_of_an_option_is_one_of_the_container_program() -> None:
@@ -280,7 +300,7 @@ def test_paths_are_relative_to_the_file(project: Path) -> None:
         ('hang_timeout = "x"\n', ["a number is expected, not a text"]),
         ("job_name = 5\n", ["a text in quotes is expected, not 5"]),
         ("job_name = 2026-01-31\n", ["a text in quotes is expected, not a date or time"]),
-        ('backend = "sagemkaer"\n', ["one of local, sagemaker is expected", '"sagemkaer"']),
+        ('backend = "sagemkaer"\n', ["one of local, docker, sagemaker is expected", '"sagemkaer"']),
         ("instance_count = 1\ninstance-count = 2\n", ["hvdsm.toml:2: instance-count", "says the same as instance_count"]),
         ('env = { A = "b" }\nenvironment = ["A=c"]\n', ["hvdsm.toml:2", "says the same as env"]),
         ('env = "A=b"\n', ["a table, or a list of K=V in quotes, is expected, not a text"]),

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Dict, List
 
-import boto3
 import pytest
 from lightning_support import EXAMPLE, SMALL, Ran, environment
-from sdk_support import client_environment, run_command, run_script
+from sdk_support import client, client_environment, run_command, run_script
 
 from hvdsm.sandbox import Sandbox
 
@@ -25,19 +24,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.examples, pytest.mark.timeout(600
 SCRIPT = EXAMPLE / "run_sagemaker.py"
 ROLE = "arn:aws:iam::123456789012:role/service-role/training"
 TINY = [f"{name}={value}" for name, value in {**SMALL, "model.width": "4"}.items()]
-
-
-def client(sandbox: Sandbox, service: str) -> Any:
-    """A client of a service of the sandbox."""
-    env = sandbox.environ()
-    return boto3.session.Session().client(
-        service,
-        region_name=sandbox.region,
-        endpoint_url=sandbox.url,
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=env["AWS_SESSION_TOKEN"],
-    )
 
 
 def make_digits(place: Path) -> None:

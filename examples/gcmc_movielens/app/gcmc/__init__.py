@@ -1,0 +1,1 @@
+"""Graph Convolutional Matrix Completion on MovieLens."""

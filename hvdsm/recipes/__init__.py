@@ -1,0 +1,1 @@
+"""Jobs of particular kinds, made of what `hvdsm launch` has."""
