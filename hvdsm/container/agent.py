@@ -260,8 +260,9 @@ class Agent:
         self.emit({"say": "ready", **told})
 
     def _ssh_ended(self, said: str) -> None:
-        if self.ranks and self.ranks.running:
-            # Connections that stand have processes of their own; nobody connects any more.
+        if self.ranks and self.ranks.ranks:
+            # Connections that stand have processes of their own; nobody connects any more.  The last one's end is what
+            # tells of sshd's, and the ranks may have ended by then.
             self.say(f"warning: sshd ended: {said}")
         else:
             self.emit({"say": "error", "message": f"sshd ended: {said}", "exit_code": 78})
@@ -335,6 +336,7 @@ class Agent:
         self._start_roles()
         told = {"checkpoints": fingerprint(self.config.paths.base + "/checkpoints"), "step": ready}
         if self.sshd and self.sshd.process.poll() is not None:
+            self.sshd.close()
             self.sshd = SshServer(
                 self.loop, self.session, self.environ, lambda: self.emit({"say": "ready", **told}), self._ssh_ended
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
 import pytest
-from container_jobs import SECONDS, RunningJob, start_host, start_job
+from container_jobs import OPEN_MPI, SECONDS, RunningJob, start_host, start_job
 from role_jobs import ASK, HOSTS, SCRIPT, SERVER, WAITING, only_on, plan, say, server
 
 pytestmark = pytest.mark.cluster
@@ -79,6 +79,19 @@ def test_after_a_killed_server_all_start_again_where_restarts_are_left(start: St
     outcome = job.outcome()
     assert outcome["restarts"] == 1
     assert outcome["warnings"] == ["run 1 failed: algo-2: the process server was killed by SIGKILL before the ranks had ended"]
+
+
+def test_an_sshd_that_was_killed_beside_the_ranks_ends_no_job_whose_ranks_have_ended(start: Start) -> None:
+    """Its end is noticed when its last connection is gone; Open MPI 5 keeps one, so that is after the ranks, beside the steps."""
+    script = WAITING.replace("time.sleep(300)", "while not os.path.exists('/opt/ml/go'): time.sleep(0.1)")
+    job = start(script, plan(finish=say("finished", "sleep 2")), python=OPEN_MPI["5"])
+    job.wait_for("all here", count=2)
+    kill(job, "algo-2", "sshd_config")
+    for host in HOSTS:
+        (job.folder / host / "go").write_text("")
+    assert job.codes() == {"algo-1": 0, "algo-2": 0}, job.everything()
+    assert "finished on 2 of 2 hosts" in job.read("algo-1")
+    assert "warning: sshd ended" in job.read("algo-2")
 
 
 def test_ranks_that_notice_the_killed_server_first_are_not_the_cause(start: Start) -> None:
