@@ -14,7 +14,7 @@ BOOTSTRAP := $(if $(PYTHON),$(PYTHON),python3)
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-graph test test-browser test-sdk test-template test-workloads test-graph images test-images check bench bench-container bench-cloud bench-graph faults docs clean
+.PHONY: help setup demo demo-graph test test-browser test-sdk test-template test-workloads test-graph test-trackers images test-images check bench bench-container bench-cloud bench-graph faults docs clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -43,6 +43,9 @@ test-workloads: setup ## train the TensorFlow and Lightning examples on emulated
 
 test-graph: setup ## construct, train and infer graphs with GraphStorm and DGL on emulated hosts (6 min, 2 more once)
 	@$(VENV_PYTHON) tools/graph.py
+
+test-trackers: setup ## run the recipes for MLflow and Weights & Biases on emulated hosts (2 min, 1 more once)
+	@$(VENV_PYTHON) tools/trackers.py
 
 test-browser: setup ## open the network bench's pages in Chromium (1 min, 1 more once)
 	@$(VENV_PYTHON) tools/browser.py

@@ -3,10 +3,11 @@
 The environments are made once and again when their recipe changes.  They are apart from each other, since both SDKs are packages
 named ``sagemaker``, and apart from ``.venv``, since they want other versions of what hvdsm's own tests are run with:
 
-============== =================================================================
-``.venv/sdk2`` SDK 2: estimators; boto3, click and all else that hvdsm imports
-``.venv/sdk3`` SDK 3: ModelTrainer; the same, and what notebooks are run with
-============== =================================================================
+================ ===============================================================
+``.venv/sdk2``   SDK 2: estimators; boto3, click and all else that hvdsm imports
+``.venv/sdk3``   SDK 3: ModelTrainer; the same, and what notebooks are run with
+``.venv/awscli`` the AWS CLI, which one test calls
+================ ===============================================================
 """
 
 from __future__ import annotations
@@ -36,23 +37,28 @@ class Recipe:
     """What is in one of the environments.
 
     Attributes:
+        about: what the environment is for, as words.
         packages: what is installed, in the versions of the constraints.
         used: statements that import what most scripts do, so that it is compiled; most of what is installed is never imported.
     """
 
+    about: str
     packages: Tuple[str, ...]
     used: str
 
 
 RECIPES: Dict[str, Recipe] = {
     "sdk2": Recipe(
+        "the SageMaker SDK 2",
         ("sagemaker", *BESIDE, *NOTEBOOKS),
         "import sagemaker.local, sagemaker.pytorch, sagemaker.tensorflow, sagemaker.modules.train, nbclient, ipykernel",
     ),
     "sdk3": Recipe(
+        "the SageMaker SDK 3",
         ("sagemaker", *BESIDE, *NOTEBOOKS),
         "import sagemaker.core.resources, sagemaker.train.distributed, sagemaker.train.tuner, nbclient, ipykernel",
     ),
+    "awscli": Recipe("the AWS CLI", ("awscli",), "import awscli.clidriver"),
 }
 
 
@@ -73,7 +79,9 @@ class Part:
 
 
 PARTS: Dict[str, Part] = {
-    "sdk": Part("tests/sdk", ("sdk2", "sdk3"), "scripts with both SDKs, trained on emulated hosts: about 6 min", WAITING),
+    "sdk": Part(
+        "tests/sdk", ("sdk2", "sdk3", "awscli"), "scripts with both SDKs, trained on emulated hosts: about 6 min", options=WAITING
+    ),
     # One at a time: ranks that wait for each other spin.
     "workloads": Part("tests/workloads", ("sdk2",), "the examples that train TensorFlow and Lightning: about 8 min"),
 }
@@ -144,7 +152,7 @@ def make(name: str, python: str) -> None:
     """Make an environment anew."""
     recipe, log = RECIPES[name], environment.log_path(name)
     env = {key: value for key, value in environment.environment_for_pip().items() if key != "PYTHONDONTWRITEBYTECODE"}
-    with steps.step(f"Making .venv/{name} with the SageMaker SDK {name[-1]}", "about 1 min"):
+    with steps.step(f"Making .venv/{name} with {recipe.about}", "about 1 min"):
         steps.run_logged([python, "-m", "venv", "--clear", folder_of(name)], log)
         pip = [python_of(name), "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", "--no-input"]
         steps.run_logged([*pip, "--constraint", constraints_of(name), *recipe.packages], log, env=env)

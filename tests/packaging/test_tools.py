@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import beside
 import check_docs
 import checkov
 import demo
@@ -84,7 +86,8 @@ def test_an_interpreter_without_fitting_version_is_refused_with_the_reason() -> 
 
 
 def test_a_moved_or_unknown_environment_has_no_record(tmp_path: Path) -> None:
-    assert set(environment.recorded()) <= {"repository", "venv", "rehearsal", "torch", "all", "checkov", "graph", *sdk.RECIPES}
+    known = {"repository", "venv", "rehearsal", "torch", "all", "checkov", *beside.RECIPES, *sdk.RECIPES}
+    assert set(environment.recorded()) <= known
     assert environment.digest(["a"]) != environment.digest(["b"])
 
 
@@ -197,11 +200,21 @@ def test_environments_of_the_sdks_are_made_anew_when_their_recipe_changes() -> N
 
 
 def test_an_environment_that_is_named_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HVDSM_SDK2_PYTHON", "HVDSM_SDK3_PYTHON"):
+    for name in ("HVDSM_SDK2_PYTHON", "HVDSM_SDK3_PYTHON", "HVDSM_AWSCLI_PYTHON"):
         monkeypatch.delenv(name, raising=False)
-    assert sdk.to_make("sdk") == ["sdk2", "sdk3"]
+    assert sdk.to_make("sdk") == ["sdk2", "sdk3", "awscli"]
     monkeypatch.setenv("HVDSM_SDK2_PYTHON", sys.executable)
-    assert sdk.to_make("sdk") == ["sdk3"]
+    assert sdk.to_make("sdk") == ["sdk3", "awscli"]
+
+
+@pytest.mark.parametrize("name", sorted(beside.RECIPES))
+def test_what_is_beside_is_pinned_exactly_and_made_once(name: str) -> None:
+    with open(beside.constraints_of(name), encoding="utf-8") as lines:
+        packages = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    assert packages and all(re.fullmatch(r"[\w.-]+==[\w.]+", package) for package in packages)
+    assert packages == sorted(packages, key=str.lower)
+    assert beside.digest(name) == beside.digest(name)
+    assert len({beside.digest(other) for other in beside.RECIPES}) == len(beside.RECIPES)
 
 
 def test_templates_are_looked_at_by_programs_that_are_pinned() -> None:

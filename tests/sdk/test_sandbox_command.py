@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 import pytest
+from sdk_fixtures import interpreter
 
 HVDSM = [sys.executable, "-m", "hvdsm", "sandbox"]
 ROOT = Path(__file__).parent.parent.parent
@@ -333,12 +333,10 @@ def test_a_debugger_works_and_lives_on_after_ctrl_c(person: Dict[str, str], sdk2
 
 
 def test_the_aws_command_line(person: Dict[str, str]) -> None:
-    aws = shutil.which("aws")
-    if aws is None:
-        pytest.skip("the AWS CLI is not installed: no `aws` on PATH")
+    programs = os.path.dirname(interpreter("awscli"))
     script = (
         "aws s3 mb s3://mine && aws s3 cp data/part s3://mine/ && aws s3 ls mine && aws --profile prod sts get-caller-identity"
     )
-    code, out = run(person, "--", "sh", "-c", script)
+    code, out = run({**person, "PATH": f"{programs}:{person['PATH']}"}, "--", "sh", "-c", script)
     assert code == 0, out
     assert "assumed-role/AmazonSageMaker-ExecutionRole/SageMaker" in out
