@@ -31,7 +31,9 @@ RECIPES = {
 TRACKERS = [
     pytest.param(
         name,
-        marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not in this environment: make test-trackers"),
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(name) is None, reason=f"{name} is not in this environment: make test-trackers"
+        ),
     )
     for name in RECIPES
 ]
