@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import tempfile
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from hvdsm.api import BACKENDS, DEFAULT_OUTPUT, DOCKER, LOCAL, SAGEMAKER, cloud_options, execute, launch, with_settings
 from hvdsm.backends.making import change_request
@@ -121,7 +121,7 @@ def construct(
         graph_name,
         graph_config_file,
         task_name=task_name,
-        extra=tuple(arguments),
+        extra=_words(arguments),
         **{name: options[name] for name in ("image", "role") if options.get(name) is not None},
         **({} if kind in (None, LOCAL_INSTANCE_TYPE) else {"instance_type": kind}),
     )
@@ -153,6 +153,7 @@ def construct(
             region=options.get("region"),
             max_run=max_run,
             env=env,
+            values=values,
         )
         return _here(made, options)
 
@@ -198,7 +199,7 @@ def _job(action: str, arguments: Sequence[str], backend: str, options: Dict[str,
     given["entry_point"] = entry_point_of(action, entry_point)
     if given["entry_point"] != entry_point:
         _say(f"warning: there is no {entry_point} here: hvdsm's own program does what GraphStorm's of this name does")
-    run = run_of(action, given, arguments, uploads=backend != SAGEMAKER)
+    run = run_of(action, given, _words(arguments), uploads=backend != SAGEMAKER)
     if backend == DOCKER:
         made["env"] = {**(made["env"] or {}), **of_containers(os.environ, made["env"] or {})}
     with tempfile.TemporaryDirectory(prefix="hvdsm-graph-") as folder:
@@ -223,6 +224,14 @@ def _job(action: str, arguments: Sequence[str], backend: str, options: Dict[str,
             # What partitions is in the image's hvdsm, and not in the program that is shipped.
             options.setdefault("container_program", PROGRAMS[1])
         return launch(request=request, backend=backend, **options)  # type: ignore[call-overload]
+
+
+def _words(arguments: Sequence[str]) -> Tuple[str, ...]:
+    """The words for GraphStorm, which are those of a command line."""
+    wrong = "one string" if isinstance(arguments, str) else next((repr(w) for w in arguments if not isinstance(w, str)), None)
+    if wrong is not None:
+        raise UsageError(f"must be a list of strings, not {wrong}", where="arguments", remedy='arguments=["--fanout", "10"]')
+    return tuple(arguments)
 
 
 def _by_launch(options: Mapping[str, Any], backend: str) -> Dict[str, Any]:

@@ -85,7 +85,7 @@ def _submitted(ctx: click.Context, given: Dict[str, Any]) -> int:
         raise UsageError("is not for the construction of graphs", where="--backend docker", remedy="local or sagemaker")
     if backend == SAGEMAKER:
         return _in_the_cloud(asked, values, given)
-    return _here(ctx, asked, given)
+    return _here(ctx, asked, values, given)
 
 
 def _in_the_cloud(asked: Construction, values: Dict[str, Any], given: Dict[str, Any]) -> int:
@@ -118,7 +118,7 @@ def _in_the_cloud(asked: Construction, values: Dict[str, Any], given: Dict[str, 
     return code
 
 
-def _here(ctx: click.Context, asked: Construction, given: Dict[str, Any]) -> int:
+def _here(ctx: click.Context, asked: Construction, values: Dict[str, Any], given: Dict[str, Any]) -> int:
     from hvdsm.recipes.graph.local_s3 import reach_of
     from hvdsm.recipes.graph.request import construction_request
 
@@ -132,6 +132,7 @@ def _here(ctx: click.Context, asked: Construction, given: Dict[str, Any]) -> int
             region=given["region"],
             max_run=given["max_run"],
             env=pairs(given["environment"], "--env", str),
+            values=values,
         )
         arguments = launch_arguments(given)
         if not given["dry_run"]:

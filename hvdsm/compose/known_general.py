@@ -66,7 +66,7 @@ GENERAL = (
         "the process … ended with … before the ranks had ended",
         r"the process \S{1,100} (?:ended with|was killed by) .{1,40} before the ranks had ended",
         "a process that runs beside the ranks has ended, and they would wait for it",
-        "look at its last lines; it must run until the ranks have ended, or end with exit code 0",
+        'look at its last lines; it must run until the ranks have ended; one with "end": "wait" may end before with exit code 0',
     ),
     (
         "no-reason",

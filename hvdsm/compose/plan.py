@@ -17,7 +17,10 @@ _NAME = re.compile(r"[A-Za-z][\w.-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _BARE = re.compile(r"[\w@%+=:,./{}-]+")
-MAX_COUNT = 64
+# Digits and placeholders, none of which stands for a text.
+_PORT = re.compile(r"(?:[0-9]|\{(?!host\}|hosts|first|address|job_name|code|python)[a-z_]+(?::[^{}]*)?\})+")
+# A century: what clocks and the kernel's timers take.
+MAX_COUNT, MAX_SECONDS = 64, 3.2e9
 Complain = Callable[[str, str], None]
 
 
@@ -113,7 +116,7 @@ class _Reader:
         if isinstance(port, int) and not isinstance(port, bool):
             port = str(port)
         port = self._text(f"{path}.port", port)
-        if port is not None and not (port.isdigit() and 0 < int(port) < 65536) and not places(port):
+        if port is not None and not (_PORT.fullmatch(port) and (places(port) or 0 < int(port[:6]) < 65536)):
             self._complain(f"{path}.port", f"must be a TCP port or {{port:NAME}}, not {shown(port)}")
         return Ready(self._text(f"{path}.file", values.get("file")), port, line)
 
@@ -191,7 +194,7 @@ class _Reader:
         return value
 
     def _text(self, path: str, value: Any) -> Optional[str]:
-        if value is not None and (not isinstance(value, str) or not value):
+        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
             self._complain(path, f"must be a string, not {shown(value)}")
             return None
         return value
@@ -211,8 +214,8 @@ class _Reader:
     def _seconds(self, path: str, value: Any) -> Optional[float]:
         if value is None:
             return None
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < float("inf"):
-            self._complain(path, f"must be a number of seconds above 0, not {shown(value)}")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= MAX_SECONDS:
+            self._complain(path, f"must be a number of seconds above 0, not {shown(value)}; a century is the most")
             return None
         return value
 

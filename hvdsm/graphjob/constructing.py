@@ -37,7 +37,9 @@ def construct(what: str, state: JobState, store: Store, say: Say) -> int:
         return 0
     if what == "rank":
         words = [word if word != "/opt/ml/processing/output" else target for word in state.words]
-        return subprocess.run([sys.executable, "-u", "-m", MODULE, *words], cwd=source, check=False).returncode
+        code = subprocess.run([sys.executable, "-u", "-m", MODULE, *words], cwd=source, check=False).returncode
+        # As a shell says it: 128+N for signal N, such as the kernel's own where memory is short.
+        return code if code >= 0 else 128 - code
     if not os.listdir(target):
         raise JobError("is empty: GConstruct has made nothing", target, "look at its lines above")
     count = store.upload(target, state.option("output-data-s3"))

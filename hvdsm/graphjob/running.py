@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import runpy
+import shutil
 import sys
 import threading
 from typing import Any, List, Tuple
@@ -20,9 +21,18 @@ _REMAP = "graphstorm.gconstruct.remap_result"
 
 def serve(state: JobState) -> int:
     """Be the host's graph server, until all ranks have left."""
-    # Anew: when ranks are started again, ports are others.
-    write_hosts(state)
+    begin_anew(state)
     return _run(state, server=True)
+
+
+def begin_anew(state: JobState) -> None:
+    """When ranks are started again, ports are others, and what the failed ones have saved is no result of the job."""
+    write_hosts(state)
+    if state.action == INFER:
+        shutil.rmtree(os.path.dirname(state.places.embeddings), ignore_errors=True)
+    else:
+        shutil.rmtree(state.places.saved, ignore_errors=True)
+        os.makedirs(state.places.saved)
 
 
 def rank(state: JobState) -> int:
@@ -48,7 +58,10 @@ def _parsed(state: JobState) -> Tuple[Any, List[str]]:
         from graphstorm.run.launch import get_argument_parser
     except ImportError as error:
         raise JobError(f"GraphStorm cannot be imported: {error}", "the image", "pip install graphstorm dgl==1.1.3") from error
-    parsed: Tuple[Any, List[str]] = get_argument_parser().parse_known_args(list(state.words))
+    parser = get_argument_parser()
+    # An option of a script's own that begins like one of the launcher's is none of them.
+    parser.allow_abbrev = False
+    parsed: Tuple[Any, List[str]] = parser.parse_known_args(list(state.words))
     return parsed
 
 

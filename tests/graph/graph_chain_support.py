@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,7 +219,11 @@ def empty_place(directory: Path) -> Iterator[Place]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
-        found = Place(directory, f"http://127.0.0.1:{server.get_host_and_port()[1]}")
+        endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+        # All servers of a process have the same objects, also those of tests before.
+        request = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
+        urllib.request.urlopen(request, timeout=60).close()
+        found = Place(directory, endpoint)
         found.s3.put_object(Bucket=BUCKET, Key="conf/nc.yaml", Body=YAML.encode())
         yield found
     finally:

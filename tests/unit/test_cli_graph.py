@@ -278,6 +278,14 @@ def test_words_for_gconstruct(capsys: pytest.CaptureFixture[str]) -> None:
         assert message in said
 
 
+def test_a_construction_here_has_the_parameters_that_mean_something_here(capsys: pytest.CaptureFixture[str]) -> None:
+    parameters = "env={'KIND':'a b'} max_runtime_in_seconds=77 volume_size_in_gb=50"
+    found, _ = shown(capsys, *CONSTRUCT, "--dry-run", "--json", "--env", "OTHER=1", "--sm-estimator-parameters", parameters)
+    request = found["request"]
+    assert request["StoppingCondition"]["MaxRuntimeInSeconds"] == 77
+    assert {name: request["Environment"][name] for name in ("KIND", "OTHER")} == {"KIND": "a b", "OTHER": "1"}
+
+
 def test_how_hosts_here_reach_s3() -> None:
     keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
     reach = reach_of("auto", {**keys, "AWS_ENDPOINT_URL": "http://localhost:5000"})
@@ -307,6 +315,12 @@ def test_python_refuses_what_it_does_not_know() -> None:
         graph.train(**words, backend="mars")
     with pytest.raises(UsageError, match="async_execution: a job on this machine ends with the call"):
         graph.train(**words, async_execution=True)
+    for arguments in (["--fanout", 10], "--fanout 10"):
+        with pytest.raises(UsageError, match="arguments: must be a list of strings, not"):
+            graph.train(**words, arguments=arguments)  # type: ignore[arg-type]
+    for count in (0, "two", True):
+        with pytest.raises(UsageError, match="--instance-count: must be a whole number from 1, not"):
+            graph.train(**words, instance_count=count)
     with pytest.raises(UsageError, match="--max-run says it, too"):
         graph.train(**words, max_run=1, sm_estimator_parameters="max_run=2")
     with pytest.raises(UsageError, match="launch has no argument colour"):

@@ -38,6 +38,8 @@ def again(hyperparameters: Any, rest: Any) -> List[str]:
     [
         (["--target-etype", "query,clicks,asin", "query,search,asin"], {"target-etype": "query,clicks,asin query,search,asin"}),
         (["--feat-name ntype0:feat0 --num-epochs 2"], {"feat-name": "ntype0:feat0", "num-epochs": "2"}),
+        ([" --a 1", "\n  --b 2\n  --c 3\n"], {"a": "1", "b": "2", "c": "3"}),
+        (["--note", " -- 1"], {"note": "' -- 1'"}),
         (["--fanout=10"], {"fanout": "10"}),
         (["--use-mini-batch-infer"], {"use-mini-batch-infer": ""}),
         (["--lr", "-1"], {"lr": "-1"}),
@@ -86,7 +88,7 @@ def test_a_name_that_the_service_does_not_take_is_kept_as_words() -> None:
     st.lists(
         st.tuples(
             st.from_regex(r"[a-z]([a-z-]{0,8}[a-z])?", fullmatch=True),
-            st.lists(st.text(max_size=9).filter(lambda text: not text.startswith("--")), max_size=3),
+            st.lists(st.text(max_size=9).filter(lambda text: not text.lstrip().startswith("--")), max_size=3),
         ),
         max_size=6,
     )

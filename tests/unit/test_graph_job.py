@@ -15,6 +15,7 @@ from hvdsm.graphjob.epochs import latest
 from hvdsm.graphjob.failures import JobError
 from hvdsm.graphjob.finishing import keep_model, upload_results
 from hvdsm.graphjob.preparing import prepare
+from hvdsm.graphjob.running import begin_anew
 from hvdsm.graphjob.share import raw_mappings, share_of
 from hvdsm.graphjob.state import JobState, Places, read_found, write_hosts
 from hvdsm.graphjob.tasks import TASKS, script_of
@@ -152,8 +153,24 @@ def test_a_restart_has_other_ports(tmp_path: Path) -> None:
     here = state(tmp_path)
     Path(here.places.graphs).mkdir(parents=True)
     write_hosts(here)
-    write_hosts(replace(here, port=20002))
+    begin_anew(replace(here, port=20002))
     assert Path(here.places.ip_list).read_text() == "10.0.0.1 20002\n10.0.0.2 20002\n"
+
+
+def test_a_restart_begins_without_what_the_failed_ranks_have_saved(tmp_path: Path) -> None:
+    train, infer = state(tmp_path), state(tmp_path, "infer", host=1)
+    for path in (
+        f"{train.places.saved}/epoch-5",
+        infer.places.embeddings,
+        infer.places.models,
+        train.places.graphs,
+        infer.places.graphs,
+    ):
+        Path(path).mkdir(parents=True)
+    begin_anew(train)
+    begin_anew(infer)
+    assert list(Path(train.places.saved).iterdir()) == []
+    assert (Path(infer.places.embeddings).exists(), Path(infer.places.models).exists()) == (False, True)
 
 
 def test_another_number_of_hosts_downloads_nothing_but_the_description(tmp_path: Path) -> None:

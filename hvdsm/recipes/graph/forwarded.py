@@ -14,6 +14,8 @@ from hvdsm.errors import UsageError
 _MAX_KEY = 256
 # What argparse takes for a value after a blank, although it begins with a dash.
 _NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")
+# Several options in one word that begins with a blank, as one over several lines of a script does.
+_OPTIONS = re.compile(r"\s+--[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def plain_hyperparameters(found: Forwarded) -> Dict[str, str]:
 def _split(words: Sequence[str]) -> List[str]:
     found: List[str] = []
     for word in words:
-        if word.startswith("--") and any(letter.isspace() for letter in word):
+        if (word.startswith("--") or _OPTIONS.match(word)) and any(letter.isspace() for letter in word):
             pieces = _shell(word)
             if "=" not in pieces[0] or any(piece.startswith("--") for piece in pieces[1:]):
                 found += pieces

@@ -140,6 +140,7 @@ def construction_request(
     region: Optional[str] = None,
     max_run: Optional[int] = None,
     env: Optional[Mapping[str, str]] = None,
+    values: Optional[Mapping[str, Any]] = None,
 ) -> Dict[str, Any]:
     """The request by which a host of this machine does what the processing job does.
 
@@ -152,11 +153,13 @@ def construction_request(
         region: AWS region.
         max_run: time limit in seconds.
         env: variables of the container.
+        values: arguments of the SDK's Processor; the time limit and the variables mean something here.
 
     Raises:
         UsageError: something cannot be meant.
     """
     check_construction(asked)
+    values = values or {}
 
     def words(what: str) -> Tuple[str, ...]:
         return ("{python}", "-u", SCRIPT, what)
@@ -180,9 +183,9 @@ def construction_request(
             "graph-name": asked.graph_name,
         },
         channels={},
-        env=env or {},
+        env={**(env or {}), **values.get("env", {})},
         job_name=construction_name(asked, timestamp),
-        max_run=max_run,
+        max_run=values.get("max_runtime_in_seconds", max_run),
         output=output,
         region=region,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
 from hvdsm.compose.compose_graph import ALGORITHMS, PARTITION, GraphJob
+from hvdsm.errors import UsageError
 
 TRAINING_TYPE, PROCESSING_TYPE = "ml.g4dn.12xlarge", "ml.m5.12xlarge"
 LOG_LEVEL = "INFO"
@@ -53,10 +54,16 @@ def run_of(action: str, given: Mapping[str, Any], extra: Sequence[str], *, uploa
         given: the arguments; one that is missing is not given.
         extra: words for GraphStorm.
         uploads: whether the job itself brings the model to S3.
+
+    Raises:
+        UsageError: the number of hosts is none.
     """
+    hosts = 1 if given.get("instance_count") is None else given["instance_count"]
+    if not isinstance(hosts, int) or isinstance(hosts, bool) or hosts < 1:
+        raise UsageError(f"must be a whole number from 1, not {hosts!r}", where="--instance-count", remedy="--instance-count 2")
     job = GraphJob(
         action,
-        int(given.get("instance_count") or 1),
+        hosts,
         given.get("graph_name") or ("graph" if action == PARTITION else ""),
         str(given.get("graph_data_s3") or ""),
         image=given.get("image") or "",
