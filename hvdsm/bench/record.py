@@ -6,6 +6,7 @@ Readers ignore fields that they do not know.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any, Dict
 
@@ -71,7 +72,7 @@ def read(path: str) -> Bench:
     remedy = "a network.json that `hvdsm bench network` wrote"
     try:
         with open(path, encoding="utf-8-sig") as file:
-            document = json.load(file)
+            document = json.load(file, parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise ConfigError(error.strerror or str(error), where=path, remedy="check the path") from None
     except RecursionError:
@@ -79,6 +80,14 @@ def read(path: str) -> Bench:
     except ValueError as error:
         raise ConfigError(f"is no JSON: {error}", where=path, remedy=remedy) from None
     return from_json(document, path)
+
+
+def _finite(text: str) -> float:
+    """A number of JSON, which has neither infinity nor what is no number, though Python's reader takes both."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def from_json(document: Any, where: str = "network.json") -> Bench:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -112,8 +113,11 @@ def _write(as_json: bool, words: Tuple[str, ...], given: Mapping[str, Any]) -> i
     from hvdsm.backends.docker.engine import selinux_enforces
 
     notes = _credentials(given)
+    _check_names(given["pass_names"])
     job = _job(words, given)
     notes += check(job)
+    if job.region is None:
+        notes.append("no AWS region is known, which the scripts need: --region NAME, or export AWS_REGION before `up`")
     profile = given["aws_profile"]
     aws_directory = os.path.expanduser("~/.aws")
     if profile is not None and not os.path.isdir(aws_directory):
@@ -175,6 +179,15 @@ def _credentials(given: Mapping[str, Any]) -> list[str]:
         f"credentials are not written, and others see them on a command line: export {names} before `docker compose up`, or use "
         "--aws-profile NAME"
     ]
+
+
+def _check_names(names: Tuple[str, ...]) -> None:
+    """Refuse what is no variable's name; a value after it would be in the file, and is not shown."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII):
+            alone = name.partition("=")[0]
+            remedy = f"export {alone}=VALUE before `docker compose up`, and --pass-env {alone}" if alone else "--pass-env NAME"
+            raise UsageError("must be the name of a variable alone", where=f"--pass-env {alone}".rstrip(), remedy=remedy)
 
 
 def _job(words: Tuple[str, ...], given: Mapping[str, Any]) -> GraphJob:

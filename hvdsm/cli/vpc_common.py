@@ -40,6 +40,14 @@ def _checked(context: click.Context, parameter: click.Parameter, value: str) -> 
     return value
 
 
+def a_number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse nan as a number of seconds, which no time is ever greater than."""
+    del context, parameter
+    if value != value:
+        raise click.BadParameter("nan is no number of seconds")
+    return value
+
+
 @contextmanager
 def told_as_json(as_json: bool, more: Optional[Callable[[HvdsmError], Dict[str, Any]]] = None) -> Iterator[None]:
     """With ``--json`` an error is JSON, with what else is known of it."""

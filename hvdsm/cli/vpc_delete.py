@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 
 import click
 
-from hvdsm.cli.vpc_common import print_json, print_lines, say, stack_flags, told_as_json
+from hvdsm.cli.vpc_common import a_number, print_json, print_lines, say, stack_flags, told_as_json
 from hvdsm.errors import HvdsmError, UsageError
 
 _NOTHING_DONE = "nothing has been deleted"
@@ -26,6 +26,7 @@ _NOTHING_DONE = "nothing has been deleted"
     default=5400.0,
     show_default=True,
     metavar="SECONDS",
+    callback=a_number,
     help="Stay so long at most, what SageMaker leaves behind included; then exit code 75.",
 )
 def delete(name: str, region: Optional[str], aws_profile: Optional[str], as_json: bool, **given: Any) -> int:

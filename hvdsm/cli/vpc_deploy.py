@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 
 import click
 
-from hvdsm.cli.vpc_common import failure_json, print_json, print_lines, print_table, say, stack_flags, told_as_json
+from hvdsm.cli.vpc_common import a_number, failure_json, print_json, print_lines, print_table, say, stack_flags, told_as_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,7 +40,7 @@ def _network(function: F) -> F:
         click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Of the stack and all it has.  Repeatable."),
         click.option(
             "--timeout", type=click.FloatRange(min=0, min_open=True), default=1800.0, show_default=True, metavar="SECONDS",
-            help="Time that it may take in all; then exit code 75, and what is under way goes on.",
+            callback=a_number, help="Time that it may take in all; then exit code 75, and what is under way goes on.",
         ),
     ]  # fmt: skip
     for option in reversed(options):

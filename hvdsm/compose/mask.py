@@ -68,7 +68,14 @@ def _mask_urls(text: str) -> str:
 
 def mask_mapping(values: Mapping[str, str]) -> Dict[str, str]:
     """The same names with their values masked where needed; for environments."""
-    return {name: mask_value(name, value) for name, value in values.items()}
+    return {name: _mask_variable(name, value) for name, value in values.items()}
+
+
+def _mask_variable(name: str, value: str) -> str:
+    """The same as :func:`mask_value`; a value with a secret among options, as ``--password VALUE``, is masked as a whole."""
+    masked = mask_value(name, value)
+    words = masked.split()
+    return masked if mask_arguments(words) == words else MASK
 
 
 def mask_arguments(words: Sequence[str]) -> List[str]:

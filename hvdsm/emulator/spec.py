@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Optional, Tuple
@@ -66,8 +67,9 @@ class ClusterSpec:
         """
         if not 1 <= self.instance_count <= MAX_HOSTS:
             raise UsageError(f"{self.instance_count} hosts cannot be emulated", remedy=f"a number from 1 to {MAX_HOSTS}")
-        if self.delay_ms < 0 or self.mbit < 0:
-            raise UsageError("the network's delay and rate cannot be negative")
+        if not (0 <= self.delay_ms < math.inf and 0 <= self.mbit < math.inf):
+            what = f"a delay of {self.delay_ms:g} ms and a rate of {self.mbit:g} Mbit/s: both must be numbers, and not below 0"
+            raise UsageError(what, remedy="--delay-ms 20, --mbit 100")
         check_slow_hosts(self.slow, self.host_names)
         for mount in self.mounts:
             if not (os.path.isabs(mount.source) and os.path.isabs(mount.target)):

@@ -32,7 +32,10 @@ _KNOWN: Tuple[Tuple[str, str], ...] = (
         "what goes with it: docs/images.md)",
     ),
     (r"toomanyrequests|429 Too Many", "wait a minute and run it again; a base image of Docker Hub: docker login"),
-    (r"repository .* does not exist|name unknown", "leave out --no-create, so that the repository is made"),
+    (
+        r"repository .* does not exist|name unknown",
+        "have it made: without --no-create, by credentials that allow ecr:DescribeRepositories and ecr:CreateRepository",
+    ),
     (
         r"container registry localhost|docker://localhost/",
         "this engine, or this user, has no such image: hvdsm image list --all; build it first, or name another base",

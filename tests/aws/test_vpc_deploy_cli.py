@@ -121,6 +121,7 @@ REFUSED = [
     (["--parameter", "Nothing=1"], 78, "no parameter Nothing"),
     (["--parameter", "Nothing"], 2, "no NAME=VALUE"),
     (["--flow-log-days", "8"], 78, "FlowLogRetentionDays"),
+    (["--timeout", "nan"], 2, "no number of seconds"),
     (["--template", "none.yaml"], 78, "No such file"),
     (["--template", "small.yaml", "--zones", "2"], 78, "the template has no parameter AvailabilityZoneCount"),
 ]

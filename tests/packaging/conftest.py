@@ -23,7 +23,7 @@ def distributions(repository_files: List[str], tmp_path_factory: pytest.TempPath
     copy = tmp_path_factory.mktemp("copy") / "a tree"
     for name in [*repository_files, *directory_links_of_repository()]:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        # Links as they are in a clone: the template in the package is one.
+        # Links as they are in a clone.
         shutil.copy2(REPOSITORY / name, copy / name, follow_symlinks=False)
     out = tmp_path_factory.mktemp("dist")
     for kind in ("wheel", "sdist"):

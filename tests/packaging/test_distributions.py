@@ -33,7 +33,8 @@ def recipe_files(repository_files: List[str]) -> Set[str]:
 
 def test_wheel_holds_every_module_and_nothing_else(distributions: Distributions, repository_files: List[str]) -> None:
     packed = {name for name in names_in_wheel(distributions.wheel) if ".dist-info/" not in name}
-    assert packed == source_files(repository_files) | {f"hvdsm/images/{name}" for name in recipe_files(repository_files)}
+    beside = {"hvdsm/vpc/training-cluster.yaml", *(f"hvdsm/images/{name}" for name in recipe_files(repository_files))}
+    assert packed == source_files(repository_files) | beside
     assert "hvdsm/py.typed" in packed
 
 
@@ -68,9 +69,8 @@ def test_wheel_and_sdist_hold_the_template_itself(
         found = {name.split("/", 1)[1]: member for member in archive.getmembers() for name in [member.name] if "/" in name}
         # A link would lead to nowhere, or to another place, where the archive is unpacked.
         assert [name for name, member in found.items() if member.issym() or member.islnk()] == []
-        for name in ("hvdsm/vpc/training-cluster.yaml", "vpc/training-cluster.yaml"):
-            file = archive.extractfile(found[name])
-            assert file is not None and file.read() == template
+        file = archive.extractfile(found["vpc/training-cluster.yaml"])
+        assert file is not None and file.read() == template
         assert recipe_files(repository_files) | {".dockerignore"} <= set(found)
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Set
+from typing import Dict, List, Sequence, Set
 
 import dockerfile_rules
 import environment
@@ -172,6 +172,34 @@ def test_what_pip_installs_is_pinned_to_the_versions_of_the_project(name: str) -
 def test_graph_pins_agree_with_the_image_below() -> None:
     below, above = pinned(CONTAINERS / "pytorch" / "constraints.txt"), pinned(CONTAINERS / "graph" / "constraints-cpu.txt")
     assert {name: (below[name], above[name]) for name in set(below) & set(above) if below[name] != above[name]} == {}
+
+
+def test_graphstorm_for_gpu_takes_dgl_from_where_it_is() -> None:
+    # The package index has no DGL 2.3, and DGL 2 imports a part of torchdata that 0.10 has no more.
+    given = images.table()["graph"]["gpu"]
+    assert given["DGL_VERSION"] == "2.3.0"
+    assert given["DGL_WHEELS"].endswith("/torch-2.3/cu121/repo.html")
+    assert "pytorch-training:2.3.0-gpu-py311-cu121" in given["BASE"]
+    assert "torchdata<0.10" in (CONTAINERS / "graph" / "constraints-gpu.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("source", [("train_entry.py", "infer_entry.py", "partition_entry.py"), ()])
+def test_graphstorms_entry_scripts_stand_where_compose_files_run_them(tmp_path: Path, source: Sequence[str]) -> None:
+    (step,) = (
+        instruction.value
+        for instruction in dockerfile_rules.parse((CONTAINERS / "graph" / "Dockerfile").read_text()).all()
+        if instruction.word == "RUN" and "_entry.py" in instruction.value
+    )
+    code, copied = tmp_path / "code", tmp_path / "graph storm"
+    code.mkdir()
+    copied.mkdir()
+    for name in (*source, "utils.py", "realtime/node_prediction_entry.py") if source else ():
+        path = copied / "sagemaker" / "run" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    there = step.replace("/usr/local/lib/graphstorm", '"$1"', 1).replace("/opt/ml/code", '"$2"')
+    subprocess.run(["bash", "-euc", there, "-", str(copied), str(code)], check=True)
+    assert sorted(path.name for path in code.iterdir()) == sorted(source)
 
 
 def test_horovod_is_built_in_one_place() -> None:

@@ -128,6 +128,15 @@ def test_what_is_no_document_is_refused(tmp_path: Path, text: str) -> None:
         read(str(tmp_path / "none.json"))
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused_wherever_it_is(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(document(settings={"seconds": "HERE"})).replace('"HERE"', number))
+    with pytest.raises(ConfigError, match=f"{number} is no number") as raised:
+        read(str(path))
+    assert raised.value.where == str(path)
+
+
 def test_an_engine_that_ended_the_job_is_not_measured_for_that_reason() -> None:
     made = assemble(written(phase="horovod"), CONTEXT, "bench.json", "rank 1 was killed by signal 6")
     assert NotMeasured("horovod", "rank 1 was killed by signal 6") in made.not_measured

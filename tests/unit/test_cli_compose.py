@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, Optional, Tuple
 
 import pytest
 import yaml
@@ -118,3 +118,39 @@ def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert refused(capsys, *COMMON, *TASK, "--output", "none/x.yaml", "--no-opt-ml")[0] == 78
     assert main(["compose", *COMMON, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN=sesame", "=sesame", "A B", "A\nB", "", "1A"])
+def test_a_variable_is_given_on_by_its_name_alone(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # A value, as of docker's -e, would be in the file, in the place of a name.
+    code, err = refused(capsys, *COMMON, *TASK, "--pass-env", name)
+    assert code == 2 and "--pass-env" in err and "sesame" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "written", "warned"),
+    [
+        (("--region", "eu-west-1"), {"AWS_REGION": "us-east-1"}, "eu-west-1", False),
+        ((), {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-west-2"}, "us-east-1", False),
+        ((), {"AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2", False),
+        ((), {}, None, True),
+    ],
+)
+def test_where_the_region_comes_from(
+    words: Tuple[str, ...],
+    environ: Dict[str, str],
+    written: Optional[str],
+    warned: bool,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GraphStorm's scripts end with a KeyError where AWS_REGION is not set.
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["compose", *COMMON, *TASK, *words]) == 0
+    assert ("--region" in capsys.readouterr().err) is warned
+    found = yaml.safe_load((here / "docker-compose-link_prediction-3-train.yaml").read_text())
+    assert found["services"]["algo-1"]["environment"]["AWS_REGION"] == written

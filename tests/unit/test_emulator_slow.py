@@ -45,6 +45,13 @@ def test_a_cluster_refuses_slow_hosts_that_cannot_be(slow: tuple) -> None:  # ty
         ClusterSpec(2, slow=slow_hosts(slow)).check()
 
 
+@pytest.mark.parametrize("number", [-1.0, float("nan"), float("inf")])
+def test_a_cluster_refuses_a_network_that_cannot_be(number: float) -> None:
+    for wrong in (ClusterSpec(2, delay_ms=number), ClusterSpec(2, mbit=number)):
+        with pytest.raises(UsageError, match=f"{number:g} M?[mb]"):
+            wrong.check()
+
+
 def test_a_slow_host_is_slow_in_both_directions() -> None:
     links = make_links([1, 2, 3], 0.005, 100.0, {2: (0.02, 10.0), 3: (0.0, 1000.0)})
     assert links[1] == Link(0.005, 100.0, 0.0, 0.0)

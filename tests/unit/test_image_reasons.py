@@ -24,6 +24,7 @@ from hvdsm.images.reasons import remedy_of
         ),
         ("received unexpected HTTP status: 403 Forbidden", "ecr:PutImage"),
         ("Error: reading manifest 1: unauthorized: authentication required", "ecr:BatchGetImage"),
+        ("name unknown: The repository with name 'a/b' does not exist in the registry with id '1'", "ecr:DescribeRepositories"),
         ("toomanyrequests: Rate exceeded", "wait a minute"),
         ("ERROR: failed to solve: 763104351884.dkr.ecr.us-west-2.amazonaws.com/mxnet:1: not found", "tag of the base image"),
         ("dial tcp: lookup 1.dkr.ecr.us-east-1.amazonaws.com on 10.0.0.2:53: no such host", "check the network"),

@@ -37,6 +37,13 @@ def test_environment() -> None:
     assert mask_mapping({"PIP_INDEX_URL": "https://aws:tok@host/simple"}) == {"PIP_INDEX_URL": f"https://{MASK}@host/simple"}
 
 
+@pytest.mark.parametrize("value", ["--password sesame -x", "-x --api-key 'sesame two'", "a=1 --token=sesame"])
+def test_options_in_a_variable(value: str) -> None:
+    masked = mask_mapping({"OPTS": value, "ARGS": "--epochs 3  --pad-token x", "DB": "postgres://u:sesame@h/x --epochs 3"})
+    assert "sesame" not in str(masked) and MASK in masked["OPTS"]
+    assert (masked["ARGS"], masked["DB"]) == ("--epochs 3  --pad-token x", f"postgres://{MASK}@h/x --epochs 3")
+
+
 def test_command_lines() -> None:
     words = ["--api-key", "k1", "--token=k2", "--lr", "0.1", "-x", "HF_TOKEN=k3", "https://u:k4@h/p", "--password"]
     masked = mask_arguments(words)

@@ -21,6 +21,7 @@ _BAD_BLOCKS = (
     "",
     "10.0.0.0",
     "10.0.0.0/8",
+    "10.0.0.0/29",
     "10.0.0.0/33",
     "10.0.0.0/3",
     "10.0.0/24",
@@ -89,6 +90,9 @@ def declared(template: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _readable(name, about)
         if "Default" not in about:
             yield Finding("defaults", name, "has no default, so that a deployment needs a value", "give it one", "note")
+        elif about["Default"] == "" and re.search(r"AWS::(?!SSM)", str(about.get("Type"))):
+            what = f"is of the type {about['Type']}, which takes no empty value, and is empty by default"
+            yield Finding("defaults", name, what, "make it a String, or take the default away")
     uses = _uses(template)
     for name, about in parameters.items():
         if "AWS::EC2" in str(about.get("Type")) or "AWS::SSM" in str(about.get("Type")):

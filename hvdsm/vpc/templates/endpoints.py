@@ -6,10 +6,11 @@ bucket of image layers), SageMaker Developer Guide (training jobs in a VPC).
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping
+import re
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Set
 
 from hvdsm.vpc.templates.groups import Finding, Rule, rules_of, target
-from hvdsm.vpc.templates.iam import Request, allows, is_everybody, statements
+from hvdsm.vpc.templates.iam import Request, allows, is_everybody, is_owner, statements
 from hvdsm.vpc.templates.naming import attribute_of, block_of, id_of, is_on, is_within, vpc_blocks, words
 from hvdsm.vpc.templates.rendering import Rendered
 
@@ -28,8 +29,25 @@ _OBJECT_ACTIONS = (
     "s3:PutObjectTagging",
 )
 _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
-_NOT_FOR_JOBS = ("s3:DeleteBucket", "s3:PutBucketPolicy", "s3:PutBucketAcl", "s3:PutObjectAcl", "s3:CreateBucket")
+_NOT_FOR_JOBS = (
+    "s3:DeleteBucket",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketAcl",
+    "s3:PutObjectAcl",
+    "s3:CreateBucket",
+    "s3:DeleteBucketPolicy",
+    "s3:DeleteObjectVersion",
+    "s3:PutBucketVersioning",
+    "s3:PutBucketPublicAccessBlock",
+    "s3:PutLifecycleConfiguration",
+    "s3:PutReplicationConfiguration",
+    "s3:ReplicateObject",
+    "s3:ObjectOwnerOverrideToBucketOwner",
+    "s3:BypassGovernanceRetention",
+)
 _SOMEBODY = "999999999999"
+_STRANGERS = [str(number) * 12 for number in range(9, 0, -1)]
+_ACCOUNT = re.compile(r"\d{12}")
 
 
 def s3_endpoint(rendered: Rendered) -> Iterator[Finding]:
@@ -92,11 +110,17 @@ def _s3_policy(rendered: Rendered, name: str, document: Any, vpc: str) -> Iterat
     wide += [a for a in _NOT_FOR_JOBS if allows(document, Request(a, own, where.account), doubtful=True) and a not in wide]
     if wide:
         yield Finding("s3-policy", name, f"allows {', '.join(wide)}, which no job needs", "name the actions that jobs need")
-    for bucket in (f"{arn}somebodys-data", f"{arn}sagemaker-{where.region}-{_SOMEBODY}"):
-        if any(allows(document, Request(a, place, _SOMEBODY), doubtful=True) for a, place in _uses(bucket)):
+    # An account that the policy does not name, be it to leave it out.
+    stranger = next((name for name in _STRANGERS if name not in _named_accounts(document)), _SOMEBODY)
+    for bucket in (f"{arn}somebodys-data", f"{arn}sagemaker-{where.region}-{stranger}"):
+        if any(allows(document, Request(a, place, stranger), doubtful=True) for a, place in _uses(bucket)):
             remedy = "add the condition aws:ResourceAccount, or name buckets"
             yield Finding("s3-policy", name, "allows buckets of any account", remedy)
             break
+    for other in _named_accounts(document) - {where.account}:
+        if any(allows(document, Request(a, place, other), doubtful=True) for a, place in _uses(f"{arn}somebodys-data")):
+            what = f"allows buckets of another account, {other}"
+            yield Finding("s3-policy", name, what, "let aws:ResourceAccount be AWS::AccountId", "warning")
     if not passes("s3:GetObject", f"{layers}/1-2/3", _SOMEBODY):
         what = "does not allow the bucket that layers of ECR's images lie in"
         yield Finding("s3-policy", name, what, f"allow s3:GetObject for {layers}/*", "warning")
@@ -112,6 +136,14 @@ def _s3_policy(rendered: Rendered, name: str, document: Any, vpc: str) -> Iterat
         yield Finding("s3-policy", name, f"has the version {document.get('Version')}", "set Version to 2012-10-17")
 
 
+def _named_accounts(document: Any) -> Set[str]:
+    """The accounts that conditions on whose buckets they are ask about, however they do."""
+    conditions = [statement.get("Condition") for statement in statements(document)]
+    tests = [keys for condition in conditions if isinstance(condition, dict) for keys in condition.values()]
+    values = [words(value) for keys in tests if isinstance(keys, dict) for key, value in keys.items() if is_owner(key)]
+    return {value for listed in values for value in listed if _ACCOUNT.fullmatch(value)}
+
+
 def _named_buckets(
     rendered: Rendered, name: str, document: Any, layers: List[str], passes: Callable[[str, str, str], bool]
 ) -> Iterator[Finding]:
@@ -120,6 +152,9 @@ def _named_buckets(
         reads = (("s3:GetObject", f"{bucket}/a/b"), ("s3:ListBucket", bucket), ("s3:GetBucketLocation", bucket))
         if not all(passes(a, place, _SOMEBODY) for a, place in reads):
             yield Finding("s3-policy", name, "does not allow the buckets of ReadOnlyBucketArns to be read", "allow it")
+        others = (("s3:GetObject", f"{bucket}-of-others/a"), ("s3:ListBucket", f"{bucket}-of-others"))
+        if any(allows(document, Request(a, place, _SOMEBODY), doubtful=True) for a, place in others):
+            yield Finding("s3-policy", name, "allows buckets whose names begin as those of ReadOnlyBucketArns do", "end the ARN")
     for bucket in [*asked, *layers]:
         if any(allows(document, Request(a, place, _SOMEBODY), doubtful=True) for a, place in _writes(bucket)):
             yield Finding("s3-policy", name, "lets others' buckets be written to", "allow reading only")
@@ -172,13 +207,22 @@ def _interface_endpoint(rendered: Rendered, name: str, entry: Mapping[str, Any])
         yield Finding("endpoint-subnets", name, "is not in every subnet, once in each", "list them all in SubnetIds")
     if "ipv6" in str(entry.get("IpAddressType", "ipv4")).lower():
         yield Finding("endpoint-address", name, "has addresses of IPv6", "leave IpAddressType out: instances have IPv4")
+    if "ipv6" in str((entry.get("DnsOptions") or {}).get("DnsRecordIpType", "")).lower():
+        yield Finding("endpoint-address", name, "has names for IPv6 alone", "leave DnsOptions out: instances have IPv4")
+    if entry.get("ServiceRegion", rendered.setting.region) != rendered.setting.region:
+        yield Finding("endpoint-name", name, f"is for the service in {entry['ServiceRegion']}", "leave ServiceRegion out")
     if any(statement.get("Effect") != "Allow" for statement in statements(entry.get("PolicyDocument"))):
         yield Finding("endpoint-policy", name, "has a policy that denies", "take it away: roles limit who may do what")
     groups = [id_of(rendered, group, "AWS::EC2::SecurityGroup") for group in entry.get("SecurityGroupIds") or ()]
     rules = [rule for rule in rules_of(rendered) if rule.group in groups and not rule.outward]
-    if not any(rule.covers("6", 443) and _is_instances(rendered, rule) for rule in rules):
-        remedy = "allow TCP 443 from the network or the instances' group"
+    remedy = "allow TCP 443 from the network or the instances' group"
+    if not any(rule.covers("6", 443) and _is_instances(rendered, rule, "SecurityGroupId") for rule in rules):
         yield Finding("endpoint-group", name, "cannot be reached by the instances", remedy)
+    elif "TrafficEncryptedSecurityGroupId" in rendered.outputs and not any(
+        rule.covers("6", 443) and _is_instances(rendered, rule, "TrafficEncryptedSecurityGroupId") for rule in rules
+    ):
+        what = "cannot be reached by the instances of jobs with encrypted traffic, which have a group of their own"
+        yield Finding("endpoint-group", name, what, "allow TCP 443 from the network, or from both groups", "warning")
     out = [rule for rule in rules_of(rendered) if rule.group in groups and rule.outward and rule.value != "127.0.0.1/32"]
     if out and not any(rule.group == target(rendered.outputs.get("SecurityGroupId")) for rule in out):
         yield Finding(
@@ -188,11 +232,11 @@ def _interface_endpoint(rendered: Rendered, name: str, entry: Mapping[str, Any])
         yield Finding("endpoint-group", name, "can be reached by more than HTTPS", "allow TCP 443 and no other port", "warning")
 
 
-def _is_instances(rendered: Rendered, rule: Rule) -> bool:
-    """Whether a rule's peer is the instances: their group, the network, or all of its addresses."""
-    own = rendered.outputs.get("SecurityGroupId")
+def _is_instances(rendered: Rendered, rule: Rule, output: str) -> bool:
+    """Whether a rule's peer is the instances: the group that an output names, the network, or all of its addresses."""
+    own = rendered.outputs.get(output)
     group = id_of(rendered, own.get("Value"), "AWS::EC2::SecurityGroup") if own else None
-    if rule.peer == group:
+    if group is not None and rule.peer == group:
         return True
     outer = block_of(rendered, rule.value)
     if attribute_of(rendered, rule.value, "AWS::EC2::VPC", "CidrBlock"):

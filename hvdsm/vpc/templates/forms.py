@@ -10,7 +10,16 @@ from hvdsm.vpc.templates.reading import WHERE, fits
 
 # More forms than this are thinned out: every pair of values is then tried with the defaults of the other parameters.
 MOST = 128
+# A longer list of values is of numbers or sizes, none of which makes another network.
+_MOST_PLAIN = 4
 _CIDRS = ("10.0.0.0/16", "10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24")
+# Values, other than its defaults, of the parameters that the packaged template has.
+_OTHER_BLOCKS = {
+    "VpcCidrBlock": "172.20.0.0/20",
+    "SubnetCidrBlock1": "172.20.0.0/26",
+    "SubnetCidrBlock2": "172.20.1.0/26",
+    "SubnetCidrBlock3": "172.20.2.0/26",
+}
 # Tried one after the other for a parameter that has neither a default nor a list of values.
 _GUESSES = ("", "hvdsm-training", "1", "true", "us-east-1a", "arn:aws:s3:::open-data", "open-data", "ami-0123456789abcdef0", "a1")
 _BUCKETS = "arn:aws:s3:::open-data,arn:aws:s3:::more-data"
@@ -49,6 +58,11 @@ def forms(template: Mapping[str, Any], given: Mapping[str, str], zones: Sequence
             # Parameters of one kind, as the names of zones, may get in each other's way: they are tried together.
             texts.setdefault(f"{about.get('Type')} {about.get('AllowedPattern')}", {})[name] = values
     found = [first]
+    # Those that no condition asks about are properties themselves: each of their values is tried once.
+    plain = {name: _values(about, zones) for name, about in declared.items() if about.get("AllowedValues") and name not in given}
+    for name, listed in plain.items():
+        if name not in switches and len(listed) <= _MOST_PLAIN:
+            found += [{**first, name: value} for value in listed]
     found += [{**first, **form} for form in _combined(switches)]
     for group in texts.values():
         near = {name for unit in _units(template) if unit & set(group) for name in unit}
@@ -58,11 +72,15 @@ def forms(template: Mapping[str, Any], given: Mapping[str, str], zones: Sequence
     return [dict(form) for form in dict.fromkeys(tuple(sorted(form.items())) for form in found)]
 
 
-def fullest(template: Mapping[str, Any], given: Mapping[str, str], zones: Sequence[str]) -> Dict[str, str]:
-    """The form in which each parameter with a list of values has the last of them: as a rule, that with most resources."""
+def elsewhere(template: Mapping[str, Any], zones: Sequence[str]) -> Dict[str, str]:
+    """A form with other values than the defaults: other addresses, and of a list the last, as a rule that with most resources."""
     declared: Mapping[str, Mapping[str, Any]] = template.get("Parameters") or {}
     lists = {name: str(about["AllowedValues"][-1]) for name, about in declared.items() if about.get("AllowedValues")}
-    return {**_needed(declared, given, zones), **lists, **given}
+    switches = {name: "true" for name, about in declared.items() if lists.get(name) == "false" and about.get("Default") == "true"}
+    blocks = {name: block for name, block in _OTHER_BLOCKS.items() if name in declared and accepts(declared[name], block)}
+    # Some of them only might not suit each other.
+    others = blocks if set(blocks) == set(_OTHER_BLOCKS) & set(declared) else {}
+    return {**_needed(declared, {}, zones), **lists, **switches, **others}
 
 
 def _combined(choices: Mapping[str, Tuple[str, ...]]) -> Iterator[Dict[str, str]]:

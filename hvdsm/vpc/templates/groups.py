@@ -237,6 +237,9 @@ def open_groups(rendered: Rendered) -> Iterator[Finding]:
             yield Finding("unused-group", name, "is attached to nothing and named by no output", "take it away", "warning")
         if any("SourceSecurityGroupOwnerId" in rule for rule in entry.get("SecurityGroupIngress") or ()):
             yield Finding("rule-peer", name, "names a group of another account", "name a group of this network")
+    for name, entry in rendered.of_type("AWS::EC2::SecurityGroupIngress").items():
+        if entry.get("SourceSecurityGroupOwnerId", rendered.setting.account) != rendered.setting.account:
+            yield Finding("rule-peer", name, "names a group of another account", "name a group of this network")
 
 
 def _given(rendered: Rendered) -> Set[str]:

@@ -73,11 +73,11 @@ def statements(document: Any) -> List[Mapping[str, Any]]:
 def _matches(statement: Mapping[str, Any], request: Request, doubtful: bool) -> bool:
     if any(key in statement for key in ("NotAction", "NotResource", "NotPrincipal")):
         return doubtful
-    if not any(_like(pattern.lower(), request.action.lower()) for pattern in words(statement.get("Action"))):
+    if not any(like(pattern.lower(), request.action.lower()) for pattern in words(statement.get("Action"))):
         return False
     resources = words(statement.get("Resource"))
     # A trust policy has none.
-    if "Resource" in statement and not any(_like(pattern, request.resource) for pattern in resources):
+    if "Resource" in statement and not any(like(pattern, request.resource) for pattern in resources):
         return False
     if "Principal" in statement and not is_everybody(statement["Principal"]) and not doubtful:
         return False
@@ -86,6 +86,11 @@ def _matches(statement: Mapping[str, Any], request: Request, doubtful: bool) -> 
         for operator, keys in (statement.get("Condition") or {}).items()
         for key, values in keys.items()
     )
+
+
+def is_owner(key: str) -> bool:
+    """Whether a key of a condition is the account that a bucket belongs to."""
+    return key.lower() in _ACCOUNT_KEYS
 
 
 def is_everybody(principal: Any) -> bool:
@@ -117,7 +122,7 @@ def _holds(operator: str, key: str, values: Any, request: Request, doubtful: boo
     if name in ("StringEquals", "StringEqualsIgnoreCase"):
         return value in listed
     if name == "StringLike":
-        return any(_like(pattern, value) for pattern in listed)
+        return any(like(pattern, value) for pattern in listed)
     if name in ("StringNotEquals", "StringNotEqualsIgnoreCase"):
         return value not in listed
     return doubtful
@@ -128,6 +133,7 @@ def _plain(value: Any) -> str:
     return re.sub(r"^\$\{(\w+)\.(?:VpcId|Id)\}$", r"${\1}", text_of(value))
 
 
-def _like(pattern: str, text: str) -> bool:
+def like(pattern: str, text: str) -> bool:
+    """Whether a pattern of a policy takes a text."""
     # Brackets have no meaning here.
     return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))

@@ -36,7 +36,12 @@ _WAYS_OUT = (
     "AWS::EC2::ClientVpnEndpoint",
     "AWS::EC2::ClientVpnTargetNetworkAssociation",
     "AWS::EC2::EIP",
+    "AWS::EC2::GatewayRouteTableAssociation",
+    "AWS::EC2::InstanceConnectEndpoint",
+    "AWS::VpcLattice::ServiceNetworkVpcAssociation",
 )
+# Resources of which it is not told here what they make.
+_UNSEEN = ("AWS::CloudFormation::Stack", "AWS::CloudFormation::CustomResource", "AWS::CloudFormation::Macro")
 # Resources with a VpcId, which must be that of the template's network.
 _IN_VPC = (
     SUBNET,
@@ -84,6 +89,10 @@ def network(rendered: Rendered) -> Iterator[Finding]:
     for name, properties in rendered.of_type("AWS::EC2::VPCCidrBlock").items():
         if "CidrBlock" not in properties:
             yield Finding("ipv6", name, "adds IPv6", "take it away: training jobs use IPv4", "warning")
+            continue
+        block = block_of(rendered, properties["CidrBlock"])
+        if block is not None and not any(is_within(block, private) for private in _PRIVATE):
+            yield Finding("cidr", name, f"{block} are public addresses of others", "choose private addresses, as 10.1.0.0/16")
 
 
 def ways_out(rendered: Rendered) -> Iterator[Finding]:
@@ -92,6 +101,9 @@ def ways_out(rendered: Rendered) -> Iterator[Finding]:
     for name, entry in rendered.resources.items():
         if entry.get("Type") in _WAYS_OUT:
             yield Finding("no-way-out", name, f"is an {entry['Type']}", remedy)
+        elif str(entry.get("Type")) in _UNSEEN or str(entry.get("Type")).startswith("Custom::"):
+            what = f"is an {entry['Type']}, and what it makes is not seen here"
+            yield Finding("unseen", name, what, "check the network that it makes: hvdsm vpc check --vpc-id ID", "warning")
     for name, properties in rendered.of_type("AWS::EC2::Route").items():
         found = next((str(properties[key]) for key in properties if key.startswith("Destination")), "something")
         yield Finding("no-way-out", name, f"routes {found} elsewhere", remedy)
@@ -114,7 +126,7 @@ def subnets(rendered: Rendered) -> Iterator[Finding]:
     for name, block in blocks.items():
         entry = found[name]
         if block is None or block.version != 4:
-            if isinstance(entry.get("CidrBlock"), (str, type(None))):
+            if not isinstance(entry.get("CidrBlock"), dict):
                 what = f"{entry.get('CidrBlock')!r} is no block of IPv4 addresses"
                 yield Finding("cidr", name, what, "write it as 10.0.0.0/24")
         elif whole and not any(is_within(block, outer) for outer in whole):
@@ -145,6 +157,8 @@ def zones(rendered: Rendered) -> Iterator[Finding]:
             yield Finding("zones", name, "is in any zone", "name the zone: EFA and latency depend on it")
         elif isinstance(zone, str) and "AvailabilityZone" in found[name] and zone not in rendered.setting.zones:
             yield Finding("zones", name, f"is in {zone}, which is no zone of the region", "take it from GetAZs or a parameter")
+        if "AvailabilityZone" in found[name] and "AvailabilityZoneId" in found[name]:
+            yield Finding("zones", name, "names a zone and the id of one, which EC2 refuses", "keep AvailabilityZone")
         if "OutpostArn" in found[name]:
             yield Finding("zones", name, "is on an Outpost", "use a zone of the region")
     for one, two in combinations(placed, 2):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping
 
+from hvdsm.vpc.templates.functions import references
 from hvdsm.vpc.templates.groups import Finding
-from hvdsm.vpc.templates.iam import Request, allows, statements
+from hvdsm.vpc.templates.iam import Request, allows, like, statements
 from hvdsm.vpc.templates.naming import attribute_of, id_of, is_on, words
 from hvdsm.vpc.templates.rendering import Rendered
 
@@ -113,6 +114,10 @@ def _trusts(statement: Mapping[str, Any]) -> bool:
 
 def _rights(rendered: Rendered, name: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
     documents = [policy.get("PolicyDocument") for policy in entry.get("Policies") or ()]
+    for kind in ("AWS::IAM::Policy", "AWS::IAM::RolePolicy", "AWS::IAM::ManagedPolicy"):
+        for properties in rendered.of_type(kind).values():
+            if name in references([properties.get("Roles"), properties.get("RoleName")]):
+                documents.append(properties.get("PolicyDocument"))
     if "ManagedPolicyArns" in entry:
         yield Finding("least-privilege", name, "has managed policies", "write out what it may do")
     groups = list(rendered.of_type(_GROUP))
@@ -125,7 +130,8 @@ def _rights(rendered: Rendered, name: str, entry: Mapping[str, Any]) -> Iterator
     for document in documents:
         for statement in statements(document):
             actions, resources = words(statement.get("Action")), statement.get("Resource")
-            wide = any("*" in word for word in actions) or "*" in words(resources) or "NotAction" in statement
+            wide = any("*" in word for word in actions) or "NotAction" in statement
+            wide = wide or any(_is_any_group(rendered, text) for text in words(resources))
             if wide or any(allows(document, Request(action, "arn:aws:any", ""), doubtful=True) for action in _FOREIGN):
                 yield Finding("least-privilege", name, "may do more than write flow logs", "name actions and the log group")
             elif not set(actions) <= {*_WRITES, "logs:CreateLogGroup", "logs:DescribeLogGroups"}:
@@ -142,11 +148,37 @@ def _may_write(rendered: Rendered, document: Any, action: str) -> bool:
         resources = one.get("Resource")
         listed = resources if isinstance(resources, list) else [resources]
         if action in words(one.get("Action")) and any(
-            attribute_of(rendered, value, _GROUP, "Arn") or (isinstance(value, str) and ("log" in value or value == "*"))
+            attribute_of(rendered, value, _GROUP, "Arn") or (isinstance(value, str) and _is_stream(rendered, value))
             for value in listed
         ):
             return True
     return False
+
+
+def _stream(rendered: Rendered, name: str, written: str = "") -> str:
+    """The ARN of a stream of a log group of the template; a group without a name of its own is given one of the stack's."""
+    where = rendered.setting
+    given = rendered.of_type(_GROUP).get(name, {}).get("LogGroupName")
+    group = written or (given if isinstance(given, str) else f"{where.stack}-{name}-A1B2C3D4E5F6")
+    return f"arn:{where.partition}:logs:{where.region}:{where.account}:log-group:{group}:log-stream:eni-0"
+
+
+def _is_stream(rendered: Rendered, pattern: str) -> bool:
+    """Whether a text takes the streams of a log group of the template, or of any where the template has none."""
+    groups = list(rendered.of_type(_GROUP))
+    if not groups:
+        return "log" in pattern or pattern == "*"
+    for name in groups:
+        text = pattern.replace(f"${{{name}.Arn}}", f"{_stream(rendered, name).partition(':log-stream:')[0]}:*")
+        stream = _stream(rendered, name, f"${{{name}}}") if f"${{{name}}}" in text else _stream(rendered, name)
+        # As it may be written for the group alone.
+        if any(like(form, stream) for form in (text, f"{text}:*")):
+            return True
+    return False
+
+
+def _is_any_group(rendered: Rendered, pattern: str) -> bool:
+    return like(pattern, _stream(rendered, "", "/somebodys/group"))
 
 
 def retained(rendered: Rendered) -> Iterator[Finding]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
+import hvdsm
 from hvdsm.errors import ConfigError
 from hvdsm.vpc.templates.blaming import MALFORMED, blame
 from hvdsm.vpc.templates.coverage import Coverage
 from hvdsm.vpc.templates.declared import declared
-from hvdsm.vpc.templates.forms import forms, fullest
+from hvdsm.vpc.templates.forms import elsewhere, forms
 from hvdsm.vpc.templates.groups import Finding
 from hvdsm.vpc.templates.policy import findings
 from hvdsm.vpc.templates.reading import WHERE, load
@@ -18,29 +19,36 @@ from hvdsm.vpc.templates.room import Hosts, room
 from hvdsm.vpc.templates.shapes import names
 
 NAME = "training-cluster.yaml"
+_AGAIN = "install hvdsm anew, or give --template FILE"
 # Another partition, region and account than those that templates are rendered for otherwise.
 ELSEWHERE = Setting(
     region="us-gov-west-1",
     account="210987654321",
     partition="aws-us-gov",
     stack="another",
-    zones=("us-gov-west-1a", "us-gov-west-1b", "us-gov-west-1c"),
+    # Not every region has an a.
+    zones=("us-gov-west-1b", "us-gov-west-1c", "us-gov-west-1d"),
 )
 
 
 def text() -> str:
-    """The template that comes with hvdsm, ``vpc/training-cluster.yaml``.
+    """The template that comes with hvdsm, ``vpc/training-cluster.yaml``: at the top of a checkout, in the package elsewhere.
 
     Raises:
-        ConfigError: the file is not there, as in a checkout without symbolic links.
+        ConfigError: the file is not there, or is no template.
     """
-    try:
-        found = (resources.files("hvdsm.vpc") / NAME).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error}", where=NAME, remedy="install hvdsm anew, or give --template FILE") from None
-    if not found.startswith("AWSTemplateFormatVersion"):
-        raise ConfigError("is no template", where=NAME, remedy="check out with git's core.symlinks on, or give --template FILE")
-    return found
+    package = Path(hvdsm.__file__).parent
+    for place in (package / "vpc" / NAME, package.parent / "vpc" / NAME):
+        try:
+            found = place.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot be read: {error}", where=NAME, remedy=_AGAIN) from None
+        # A link of a checkout without links is a text that says where it leads.
+        if found.startswith("AWSTemplateFormatVersion"):
+            return found
+    raise ConfigError("is not there", where=NAME, remedy=_AGAIN)
 
 
 def defaults(text: str) -> Dict[str, str]:
@@ -128,11 +136,11 @@ def every_finding(
 
 
 def _elsewhere(template: Mapping[str, Any], where: Setting, told: Set[Tuple[str, str]]) -> Iterator[Finding]:
-    """Findings in another region, account and partition only: what is written out that must be asked for."""
+    """Findings in another region, account, partition and network only: what is written out that must be asked for."""
     other = ELSEWHERE if where.region != ELSEWHERE.region else Setting()
     form: Mapping[str, str] = {}
     try:
-        form = fullest(template, {}, other.zones)
+        form = elsewhere(template, other.zones)
         found = findings(render(template, form, other))
         yield from (finding for finding in found if (finding.rule, finding.resource) not in told)
     except (ConfigError, *MALFORMED) as error:
