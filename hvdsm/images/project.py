@@ -11,7 +11,7 @@ from hvdsm.version import __version__
 
 NAME = "hvdsm"
 # What pip needs to install hvdsm from its repository, and what the Dockerfiles copy.
-FILES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PARTS = (NAME, "vpc", *FILES)
 _BUILD = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 
@@ -29,6 +29,7 @@ def installed_copies(package: str) -> Tuple[Copy, ...]:
 def installed_texts() -> Dict[str, str]:
     """The files that make a project of an installed package: path in the staging directory → text."""
     return {
+        "setup.py": "from setuptools import setup\n\nsetup()\n",
         "setup.cfg": setup_text(__version__, _programs()),
         "pyproject.toml": _BUILD,
         "MANIFEST.in": "",

@@ -173,7 +173,7 @@ def test_an_installed_hvdsm_has_the_recipes_and_can_be_put_into_an_image(distrib
     for script in (REPOSITORY / "containers" / "shared").iterdir():
         copy = context / "containers" / "shared" / script.name
         assert copy.read_bytes() == script.read_bytes() and os.access(copy, os.X_OK) == os.access(script, os.X_OK)
-    for name in ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "vpc"):
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "vpc"):
         assert (context / name).exists(), "a Dockerfile copies it"
     build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
     built = subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=context, capture_output=True, check=False)

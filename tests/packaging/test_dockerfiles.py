@@ -174,12 +174,21 @@ def test_graph_pins_agree_with_the_image_below() -> None:
     assert {name: (below[name], above[name]) for name in set(below) & set(above) if below[name] != above[name]} == {}
 
 
-def test_graphstorm_for_gpu_takes_dgl_from_where_it_is() -> None:
-    # The package index has no DGL 2.3, and DGL 2 imports a part of torchdata that 0.10 has no more.
-    given = images.table()["graph"]["gpu"]
-    assert given["DGL_VERSION"] == "2.3.0"
-    assert given["DGL_WHEELS"].endswith("/torch-2.3/cu121/repo.html")
-    assert "pytorch-training:2.3.0-gpu-py311-cu121" in given["BASE"]
+@pytest.mark.parametrize(
+    ("device", "wheels", "links", "code"),
+    [("gpu", "", "", 1), ("gpu", "https://wheels.example.com/repo.html", "", 0), ("gpu", "", "/wheels", 0), ("cpu", "", "", 0)],
+)
+def test_graphstorm_for_gpu_asks_first_where_dgl_is(device: str, wheels: str, links: str, code: int) -> None:
+    # The package index has no DGL for CUDA, and DGL 2 imports a part of torchdata that 0.10 has no more.
+    (step,) = (
+        instruction.value
+        for instruction in dockerfile_rules.parse((CONTAINERS / "graph" / "Dockerfile").read_text()).all()
+        if instruction.word == "RUN" and "DGL_WHEELS=URL" in instruction.value
+    )
+    given = {"DEVICE": device, "DGL_WHEELS": wheels, "PIP_FIND_LINKS": links, "DGL_VERSION": "2.3.0"}
+    done = subprocess.run(["bash", "-euc", step], env={**os.environ, **given}, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert (given["DGL_VERSION"] in done.stderr) == bool(code)
     assert "torchdata<0.10" in (CONTAINERS / "graph" / "constraints-gpu.txt").read_text().splitlines()
 
 
