@@ -20,7 +20,7 @@ help: ## show this
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 setup: ## build .venv with hvdsm and all that demo, tests and examples need (6 min once, then at once)
-	@"$(BOOTSTRAP)" tools/setup.py
+	@"$(BOOTSTRAP)" tools/prepare.py
 
 demo: ## rehearse on 4 emulated hosts, then train with Horovod on 2 hosts x 2 processes (5 min once, then 30 s)
 	@"$(BOOTSTRAP)" tools/demo.py

@@ -13,7 +13,7 @@ import time
 from typing import List
 
 import environment
-import setup
+import prepare
 import steps
 import system_packages
 
@@ -71,7 +71,7 @@ def main(argv: List[str]) -> int:
     output = parser.parse_args(argv).output
     start = time.monotonic()
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    if setup.is_done("torch"):
+    if prepare.is_done("torch"):
         steps.say("hvdsm demo: two rehearsals on emulated hosts; everything is installed already, so under 30 s.")
     else:
         steps.say(
@@ -79,7 +79,7 @@ def main(argv: List[str]) -> int:
         )
         steps.say("torch is installed and Horovod compiled: 3 to 8 minutes on two cores, once. Nothing leaves this machine.")
 
-    setup.prepare("rehearsal")
+    prepare.prepare("rehearsal")
     if not system_packages.find_program("sshd"):
         raise steps.StepFailed("no rehearsal without sshd, see above; then run the same command again")
     with steps.step("Rehearsing an all-reduce with mpi4py on 4 emulated hosts, each with its own sshd and address", "about 3 s"):
@@ -88,7 +88,7 @@ def main(argv: List[str]) -> int:
             raise steps.StepFailed(f"4 ranks were asked for, {world_size(results)} ran: see {results}")
     steps.say(f"    first rehearsal done {time.monotonic() - start:.0f} s after the start")
 
-    setup.prepare("torch")
+    prepare.prepare("torch")
     with steps.step("Training on handwritten digits with Horovod and torch: 2 emulated hosts x 2 processes", "about 10 s"):
         results = launch(f"demo-digits-{stamp}", output, ["--instance-count", "2", "--processes-per-host", "2"], DIGITS)
         if world_size(results) != 4:

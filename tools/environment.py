@@ -78,10 +78,11 @@ def digest(extra: Sequence[str] = ()) -> str:
     """Return a fingerprint of all that decides what the environment holds, so that a change makes the set-up run again."""
     state = hashlib.sha256("\0".join([steps.REPOSITORY, *extra]).encode())
     names = [
-        "tools/setup.py",
+        "tools/prepare.py",
         "tools/environment.py",
         "tools/horovod_wheel.py",
         "tools/constraints.txt",
+        "setup.py",
         "setup.cfg",
         "pyproject.toml",
     ]
