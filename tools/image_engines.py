@@ -13,7 +13,7 @@ ENGINES = ("docker", "podman", "buildah")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 # A directory that every base has: one that had to be made for the mount would stay in the image.
 WHEELS = "/mnt"
-INSTALL = "apt-get install podman crun netavark aardvark-dns fuse-overlayfs uidmap"
+INSTALL = "apt-get install podman crun netavark aardvark-dns iptables fuse-overlayfs uidmap"
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ def missing_for_images(*, as_root: bool) -> List[Need]:
         needs.append(Need("netavark", "the network of a job's containers"))
     if not any(os.path.exists(f"{place}/aardvark-dns") for place in HELPERS):
         needs.append(Need("aardvark-dns", "hosts find each other by name"))
+    if not find_program("iptables"):
+        # Debian's netavark calls it and does not depend on it.
+        needs.append(Need("iptables", "what netavark makes a network's rules by"))
     if not as_root and not find_program("fuse-overlayfs"):
         needs.append(Need("fuse-overlayfs", "layers of images, for those who are not root"))
     if not as_root and not find_program("newuidmap"):

@@ -79,7 +79,7 @@ def test_what_podman_takes_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("PATH", "/nonexistent")
     missing = {need.package for need in system_packages.missing_for_images(as_root=False)}
     assert missing == set(image_engines.INSTALL.split()[2:])
-    for name in ("podman", "crun", "netavark", "aardvark-dns", "fuse-overlayfs", "newuidmap"):
+    for name in ("podman", "crun", "netavark", "aardvark-dns", "iptables", "fuse-overlayfs", "newuidmap"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
