@@ -166,6 +166,13 @@ START = (
         "use an image with Python 3.8 or later as python3, sshd and Open MPI; hvdsm image build makes one of yours",
     ),
     (
+        "engine-lacks-iptables",
+        "netavark: No such file or directory",
+        r"netavark: No such file or directory",
+        "podman's netavark calls iptables to make a network, and it is not installed",
+        "apt-get install iptables",
+    ),
+    (
         "engine-starts-nothing",
         "OCI runtime error: unable to start container …",
         r"OCI (?:runtime error|permission denied)|OCI runtime (?:create|exec) failed|crun: (?:setrlimit|cgroups) ",

@@ -21,6 +21,7 @@ _LIMITS = (
 _KNOWN: Tuple[Tuple[str, str], ...] = (
     (r"setrlimit", _LIMITS),
     (r"cgroups in hybrid mode", "umount /sys/fs/cgroup/unified (as root; unshare -m sh first, to do it for one shell alone)"),
+    (r"netavark: No such file", "apt-get install iptables: podman's netavark calls it"),
     (r"netavark|CNI|cni|iptables|nft", "see what the engine's network lacks: {alone}"),
     (
         r"newuidmap|subuid|subgid",

@@ -104,6 +104,7 @@ def test_a_container_that_does_not_end_is_removed() -> None:
             FAILED,
             "umount /sys/fs/cgroup/unified",
         ),
+        (Ran(126, "Error: unable to start container 1: netavark: No such file or directory (os error 2)"), FAILED, "iptables"),
         (Ran(125, "Error: something new"), FAILED, "something new"),
         (Ran(1, "exec /usr/bin/true: exec format error"), UNCHECKED, "another kind of processor"),
         (Ran(125, "Error: mine:1: image not known"), UNCHECKED, "podman pull mine:1"),
