@@ -78,6 +78,7 @@ def main(argv: List[str]) -> int:
         for title, command in listed:
             steps.say(f"{title}\n    {' '.join(command)}")
         return 0
+    system_packages.install(system_packages.missing_for_check(), environment.log_path("check"))
     steps.say(f"Running {len(listed)} checks, about 1 min.")
     start = time.monotonic()
     failed = []

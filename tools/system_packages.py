@@ -88,6 +88,15 @@ def missing_for_images(*, as_root: bool) -> List[Need]:
     return needs
 
 
+def missing_for_check() -> List[Need]:
+    """Return what a test of the images' scripts calls: without it, that test is skipped and says so."""
+    return [
+        Need(name, "a test has a signature made and compared, as an image does")
+        for name in ("gpg", "gpgv")
+        if not find_program(name)
+    ]
+
+
 def version_of(python: str) -> str:
     """Return an interpreter's version as ``"3.11"``, or an empty string when it does not run."""
     return steps.output_of([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]) or ""

@@ -86,6 +86,12 @@ def test_what_podman_takes_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert system_packages.missing_for_images(as_root=False) == []
 
 
+def test_what_a_signature_takes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_packages, "SBIN", "/nonexistent")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert [need.package for need in system_packages.missing_for_check()] == ["gpg", "gpgv"]
+
+
 def test_ones_own_image_is_tested_on_one_with_horovod_too(engines: str) -> None:
     listed = commands(dry_run("--test", "own", PATH=engines))
     assert [command[command.index("--tag") + 1] for command in listed] == [
